@@ -1,0 +1,1 @@
+"""midmix: better recognition of rare classes, by mixing features between classes."""
