@@ -1,0 +1,52 @@
+"""A multilayer perceptron for feature tables and small images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from midmix.models.normalize import Normalize
+
+
+class MLP(nn.Module):
+    """Hidden layers of `ReLU(Wx + b)` and a linear classifier, over standardised inputs.
+
+    `normalize` → `hidden` (`hidden.0`, `hidden.1`, …: each one layer with its ReLU) → `fc`. Images are
+    flattened. Weights start as `nn.Linear` starts them.
+
+    Args:
+        shape: the shape of one row, `(D,)` or `(C, H, W)`.
+        num_classes: number of logits.
+        hidden: widths of the hidden layers; the last is the number of features that `fc` sees.
+
+    Example:
+        >>> import torch
+        >>> model = MLP((64,), 10, hidden=(128, 128))
+        >>> model(torch.zeros(2, 64)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], num_classes: int, *, hidden: Sequence[int] = (128, 128)
+    ) -> None:
+        super().__init__()
+        self.widths = tuple(hidden)
+        widths = (math.prod(shape), *hidden)
+        self.normalize = Normalize(shape)
+        self.hidden = nn.Sequential(
+            *(nn.Sequential(nn.Linear(before, after), nn.ReLU()) for before, after in pairwise(widths))
+        )
+        self.fc = nn.Linear(widths[-1], num_classes)
+
+    @property
+    def network(self) -> str:
+        """The name that `build` takes for this network."""
+        return "-".join(map(str, ("mlp", *self.widths)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs `[B, *shape]` to logits `[B, num_classes]`."""
+        logits: Tensor = self.fc(self.hidden(self.normalize(x).flatten(1)))
+        return logits
