@@ -1,1 +1,38 @@
-"""midmix: better recognition of rare classes, by mixing features between classes."""
+"""midmix: better recognition of rare classes, by mixing features between classes.
+
+    mix = midmix.am_mixup(num_classes=10).attach(model)
+    with mix(labels):
+        logits = model(inputs)
+    mix.loss(logits).backward()
+
+The mixing methods and their parts are here; `midmix.measures`, `midmix.losses`, `midmix.data`, `midmix.models`,
+`midmix.training` and `midmix.reports` are rooms of their own, imported when they are asked for.
+"""
+
+from midmix.errors import InputError
+from midmix.mixing import (
+    Mix,
+    Plan,
+    am_mixup,
+    balanced_am_mixup,
+    erm,
+    manifold_mixup,
+    mixup,
+    recipe,
+    recipes,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "InputError",
+    "Mix",
+    "Plan",
+    "am_mixup",
+    "balanced_am_mixup",
+    "erm",
+    "manifold_mixup",
+    "mixup",
+    "recipe",
+    "recipes",
+]

@@ -1,0 +1,218 @@
+"""A mixing method: an assignment of parts, and the two ways to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from midmix.errors import InputError
+from midmix.mixing.attachment import Attachment
+from midmix.mixing.blend import Blend, Linear
+from midmix.mixing.criterion import Criterion, cross_entropy
+from midmix.mixing.labels import Labels, OneSided
+from midmix.mixing.pairing import Pairing
+from midmix.mixing.plan import CleanTerm, Plan
+from midmix.mixing.prior import Prior
+from midmix.mixing.ratio import Ratio
+from midmix.mixing.site import Features, RandomSite, Site, draw_index
+
+
+class Mix(nn.Module):
+    """`Mix = Pairing (who with whom) × Ratio (how much) × Labels (whose label) × Blend (how) × Site (where)`.
+
+    Use it attached to a model, or by hand on features; `midmix.recipes()` names the assignments that have names.
+    It is a module for the sake of its buffers (λ's accuracy, class priors): save and load its `state_dict`
+    with the model's. Random draws come from the generator given, else from torch's default one. A mix in evaluation
+    mode never mixes, and neither does one attached to a model in evaluation mode.
+
+    Args:
+        pairing: who is mixed with whom.
+        ratio: how much of a mixed row is its owner's, λ.
+        labels: whose label a mixed row gets.
+        blend: how two rows become one.
+        site: where; a string names the module that is the classifier, whose input is mixed.
+        num_classes: C.
+        class_counts: training samples of each class `[C]`, if known; otherwise learnt as training goes.
+        clean_weight: weight of an added term on the unmixed rows; 0 for none.
+
+    Raises:
+        InputError: for parts that cannot go together, with what to use instead.
+
+    Example:
+        >>> from midmix.mixing import AccuracyRatio, InterClassPairs, OneSided
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 0])
+        >>> mix = Mix(InterClassPairs(), AccuracyRatio(), OneSided(), num_classes=3).attach(model)
+        >>> with mix(y):
+        ...     logits = model(x)
+        >>> mix.loss(logits).shape
+        torch.Size([])
+    """
+
+    def __init__(
+        self,
+        pairing: Pairing,
+        ratio: Ratio,
+        labels: Labels = OneSided(),  # noqa: B008  (a frozen part)
+        blend: Blend = Linear(),  # noqa: B008
+        site: Site | str | None = None,
+        *,
+        num_classes: int,
+        class_counts: Sequence[int] | Tensor | None = None,
+        clean_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise InputError(f"num_classes: {num_classes}; at least one class is needed")
+        if not 0 <= clean_weight < float("inf"):
+            raise InputError(f"clean_weight: {clean_weight} must be 0 or more, and finite")
+        self.pairing = pairing
+        self.ratio = ratio
+        self.labels = labels
+        self.blend = blend
+        self.site = Features(site) if isinstance(site, str) or site is None else site
+        self.num_classes = num_classes
+        self.clean_weight = float(clean_weight)
+        self.prior = Prior(num_classes, class_counts)
+        self._attachment: Attachment | None = None
+        self._sites = 1
+        self._plan: Plan | None = None
+        if ratio.watches and self.clean_weight == 0 and not isinstance(self.site, Features):
+            raise InputError(
+                f"{type(ratio).__name__} follows the accuracy of clean features, and {self.site!r} shows mixed ones "
+                "only: use site=Features(), or clean_weight above 0, or accuracy='given' with mix.observe(accuracy=…)"
+            )
+
+    def plan(self, labels: Tensor, generator: torch.Generator | None = None) -> Plan:
+        """Draws how the batch with these labels is mixed; in evaluation mode, that it is not.
+
+        Args:
+            labels: `[B]` int64 in `[0, C)`; any B.
+            generator: of the draws, on any device; torch's default one where None.
+
+        Raises:
+            InputError: for labels that are not whole numbers of one dimension in `[0, C)`.
+        """
+        self._check(labels)
+        if not self.training:
+            return Plan.unmixed(labels, prior=self.prior.of_data())
+        partner = self.pairing(labels, self.num_classes, generator)
+        weight = self.ratio.draw(labels, generator)
+        plan = replace(
+            self.labels(labels, partner, weight), blend=self.blend, site=draw_index(self._sites, generator)
+        )
+        self.prior.count(plan)
+        clean = CleanTerm(self.clean_weight, self.prior.of_data()) if self.clean_weight else None
+        return replace(plan, prior=self.prior.of_targets(), clean=clean)
+
+    def observe(
+        self,
+        logits: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        accuracy: float | Tensor | None = None,
+    ) -> None:
+        """Shows the ratio a batch's *clean* logits `[B, C]` and labels `[B]`, or tells it the accuracy in `[0, 1]`.
+
+        An attached mix observes by itself. Over several processes the accuracy is that of all of them.
+
+        Raises:
+            InputError: where neither or both are given, or the accuracy is out of `[0, 1]`.
+        """
+        if accuracy is not None and logits is None and labels is None:
+            self.ratio.observe_accuracy(accuracy)
+        elif accuracy is None and logits is not None and labels is not None:
+            self.ratio.observe(logits.detach(), labels)
+        else:
+            raise InputError("observe: give either clean logits and labels, or accuracy=")
+
+    def end_epoch(self) -> None:
+        """Says that an epoch is over, for a ratio that follows the last epoch's accuracy."""
+        self.ratio.end_epoch()
+
+    def attach(self, model: nn.Module, site: Site | str | None = None) -> Mix:
+        """Hooks this mix into a model, which is not changed otherwise, and returns it.
+
+        Args:
+            model: any network. The mix's buffers move to the device of its parameters.
+            site: where to mix, in place of the mix's own site; a string names the classifier ("fc").
+
+        Raises:
+            InputError: where the site is not found in the model.
+        """
+        self.remove()
+        if site is not None:
+            self.site = Features(site) if isinstance(site, str) else site
+        place = self.site
+        sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
+        self._attachment = Attachment(model, sites, self.num_classes, watch=self.ratio.watches)
+        self._sites = len(sites)
+        parameter = next(model.parameters(), None)
+        return self if parameter is None else self.to(parameter.device)
+
+    def remove(self) -> None:
+        """Takes this mix off the model that it is attached to, if any."""
+        if self._attachment is not None:
+            self._attachment.remove()
+        self._attachment, self._sites, self._plan = None, 1, None
+
+    @contextmanager
+    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Iterator[Plan]:
+        """`with mix(labels): logits = model(inputs)` mixes this one batch, where the model trains.
+
+        Raises:
+            InputError: where no model is attached; as `plan` does.
+        """
+        if self._attachment is None:
+            raise InputError("mix: no model is attached; call mix.attach(model), or use mix.plan(labels)")
+        self._plan = self.plan(labels, generator)
+        with self._attachment.running(self._plan):
+            yield self._plan
+        if self._attachment.clean_logits is not None:
+            self.observe(self._attachment.clean_logits, labels)
+
+    def loss(self, logits: Tensor, criterion: Criterion = cross_entropy) -> Tensor:
+        """The loss of the batch that the last `with mix(labels)` was for.
+
+        `logits` is what the model returned there, be it as many rows as the batch or more: one a mixed
+        row, and one a clean row where there is a clean term.
+
+        Args:
+            logits: `[R, C]`.
+            criterion: any per-sample loss (`Criterion`).
+
+        Raises:
+            InputError: where no such block came before, the model did not pass the site, or rows do not fit.
+        """
+        if self._plan is None or self._attachment is None:
+            raise InputError("loss: comes after `with mix(labels): logits = model(inputs)`")
+        if not self._attachment.reached:
+            raise InputError(
+                f"loss: the model ran without passing {self.site!r}; name another site, "
+                "or call the model inside the block"
+            )
+        plan = self._plan
+        if not self._attachment.mixed:  # the model is in evaluation mode
+            return Plan.unmixed(plan.labels, prior=self.prior.of_data()).loss(logits, criterion)
+        if plan.clean is not None and self.training:
+            clean = plan.split(logits)[1]
+            if clean is not None:
+                self.observe(clean, plan.labels)
+        return plan.loss(logits, criterion)
+
+    def _check(self, labels: Tensor) -> None:
+        if labels.dtype != torch.int64 or labels.dim() != 1:
+            raise InputError(
+                f"labels: {labels.dtype} of shape {tuple(labels.shape)}; class indices are needed, int64 of shape [B]"
+            )
+        # On an accelerator this check would wait for it; there, out-of-range labels fail in the loss.
+        if labels.device.type == "cpu" and len(labels):
+            low, high = (int(bound) for bound in labels.aminmax())
+            if low < 0 or high >= self.num_classes:
+                raise InputError(
+                    f"labels: {low if low < 0 else high} is not a class; there are {self.num_classes}, numbered from 0"
+                )

@@ -1,0 +1,200 @@
+"""How much of a mixed row is its owner's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from midmix.errors import InputError, unknown
+from midmix.mixing.curve import Curve, Exponential
+from midmix.mixing.random import symmetric_beta
+from midmix.mixing.tally import Tally, over_processes
+
+
+class Ratio(nn.Module):
+    """Draws `weight [B]`, each row's own share λ. Its state is in buffers, so it is saved, moved and resumed.
+
+    Attributes:
+        watches: whether it wants to see every batch's clean logits (`observe`).
+    """
+
+    watches: bool = False
+
+    @property
+    def value(self) -> Tensor:
+        """λ now, a scalar tensor: what `draw` would give, or gave last where it is random."""
+        raise NotImplementedError
+
+    def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """`weight [B]` float32 for a batch with these labels."""
+        return self.value.to(labels.device).expand(len(labels))
+
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Sees clean logits `[B, C]` and their labels `[B]` of a training batch."""
+
+    def observe_accuracy(self, accuracy: float | Tensor) -> None:
+        """Is told the accuracy, in `[0, 1]`."""
+
+    def end_epoch(self) -> None:
+        """Is told that an epoch is over."""
+
+
+class FixedRatio(Ratio):
+    """Always the same λ.
+
+    Raises:
+        InputError: where λ is not in `[0, 1]`.
+
+    Example:
+        >>> FixedRatio(0.7).draw(torch.tensor([0, 1]))
+        tensor([0.7000, 0.7000])
+    """
+
+    _value: Tensor
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        if not 0 <= value <= 1:
+            raise InputError(f"ratio: {value} is a share and must lie in [0, 1]")
+        self.register_buffer("_value", torch.tensor(float(value)))
+
+    @property
+    def value(self) -> Tensor:
+        return self._value
+
+
+class BetaRatio(Ratio):
+    """λ ~ Beta(α, α), one for the batch, or one for each row (mixup, Zhang et al. 2018).
+
+    Args:
+        alpha: above 0; 1 is uniform, below 1 mostly near 0 and 1, above 1 mostly near 0.5.
+        per_row: a draw for each row instead of one for the batch; `value` is then the mean of the last draws.
+
+    Raises:
+        InputError: where α is not above 0.
+
+    Example:
+        >>> weight = BetaRatio(1.0).draw(torch.tensor([0, 1]), torch.Generator().manual_seed(0))
+        >>> bool(weight[0] == weight[1]), bool(0 <= weight[0] <= 1)
+        (True, True)
+    """
+
+    _value: Tensor
+
+    def __init__(self, alpha: float = 1.0, *, per_row: bool = False) -> None:
+        super().__init__()
+        if not alpha > 0:
+            raise InputError(f"alpha: {alpha} is not above 0")
+        self.alpha = float(alpha)
+        self.per_row = per_row
+        self.register_buffer("_value", torch.tensor(0.5))
+
+    @property
+    def value(self) -> Tensor:
+        return self._value
+
+    def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        rows = len(labels)
+        shares = symmetric_beta(self.alpha, rows if self.per_row else 1, labels.device, generator)
+        if len(shares):
+            self._value.copy_(shares.mean())
+        return shares.expand(rows)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha:g}, per_row={self.per_row}"
+
+
+class AccuracyRatio(Ratio):
+    """λ falls from 1 towards 0.5 as training accuracy rises (AM-mixup, arXiv 2401.14696: `λ = exp(-β · acc)`).
+
+    The accuracy is that of *clean* features; what the paper leaves open is a switch.
+
+    Args:
+        curve: from accuracy to λ: `Exponential(0.67)` as in the paper, `Straight`, `Cosine`, `Power`, or any callable.
+        num_classes: C; needed where `balanced`.
+        accuracy: "running", the mean over about the last `window` samples (default: it needs no epochs); "epoch",
+            that of the last whole epoch, which ends with `end_epoch`; "given", only what `observe_accuracy` is
+            told, a validation set's for example.
+        balanced: the mean over classes of each class's accuracy, instead of the plain one.
+        window: memory of the running mean, in samples.
+
+    Raises:
+        InputError: for an unknown `accuracy`, a window not above 0, an accuracy out of `[0, 1]`.
+
+    Example:
+        >>> ratio = AccuracyRatio()
+        >>> ratio.value
+        tensor(1.)
+        >>> ratio.observe_accuracy(1.0)
+        >>> ratio.value
+        tensor(0.5117)
+    """
+
+    accuracy: Tensor
+
+    def __init__(
+        self,
+        curve: Curve | None = None,
+        num_classes: int | None = None,
+        *,
+        accuracy: Literal["running", "epoch", "given"] = "running",
+        balanced: bool = False,
+        window: float = 2000,
+    ) -> None:
+        super().__init__()
+        if accuracy not in ("running", "epoch", "given"):
+            raise unknown("accuracy", accuracy, ("running", "epoch", "given"))
+        if balanced and num_classes is None:
+            raise InputError("num_classes: needed where the accuracy is class-balanced")
+        if not window > 0:
+            raise InputError(f"window: {window} samples; it must be above 0")
+        self.curve = curve if curve is not None else Exponential()
+        self.source = accuracy
+        self.balanced = balanced
+        self.watches = accuracy != "given"
+        cells = num_classes if balanced and num_classes is not None else 1
+        memory = float("inf") if accuracy == "epoch" else window
+        self.register_buffer("accuracy", torch.tensor(0.0))
+        self.tally = Tally(2, cells, window=memory)  # right answers and rows, by class where balanced
+
+    @property
+    def value(self) -> Tensor:
+        return torch.as_tensor(self.curve(self.accuracy)).clamp(0.5, 1.0)
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        if not self.watches:
+            return
+        right = (logits.argmax(-1) == labels).float()
+        cells = labels if self.balanced else torch.zeros_like(labels)
+        counts = self.tally.counts.new_zeros(self.tally.counts.shape, device=labels.device)
+        counts[0].scatter_add_(0, cells, right)
+        counts[1].scatter_add_(0, cells, torch.ones_like(right))
+        counts = over_processes(counts)
+        self.tally.add(counts, counts[1].sum())
+        if self.source == "running":
+            self._publish()
+
+    @torch.no_grad()
+    def observe_accuracy(self, accuracy: float | Tensor) -> None:
+        if not 0 <= float(accuracy) <= 1:
+            raise InputError(f"accuracy: {float(accuracy):g} is a share and must lie in [0, 1]")
+        self.accuracy.fill_(float(accuracy))
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        if self.source == "epoch":
+            self._publish()
+            self.tally.counts.zero_()
+
+    def _publish(self) -> None:
+        right, rows = self.tally.counts
+        seen = rows > 0
+        # Classes not seen yet have no accuracy, and no say; before the first batch there is none at all.
+        mean = torch.where(seen, right / rows.clamp_min(1e-30), 0).sum() / seen.sum().clamp_min(1)
+        self.accuracy.copy_(torch.where(seen.any(), mean.clamp(0, 1), self.accuracy))
+
+    def extra_repr(self) -> str:
+        return f"{self.curve}, accuracy={self.source}, balanced={self.balanced}"

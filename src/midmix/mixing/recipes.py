@@ -1,0 +1,201 @@
+"""The methods that have names, each an assignment of parts. A new paper is a new part, or a new line here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypedDict, Unpack
+
+from torch import Tensor
+
+from midmix.errors import InputError, unknown
+from midmix.mixing.blend import Linear
+from midmix.mixing.curve import Exponential
+from midmix.mixing.labels import BothOwners, OneSided, TwoSided
+from midmix.mixing.mix import Mix
+from midmix.mixing.pairing import ClassBalancedPairs, InterClassPairs, RandomPairs, SelfPairs
+from midmix.mixing.ratio import AccuracyRatio, BetaRatio, FixedRatio
+from midmix.mixing.site import Features, Input, RandomSite, Site
+
+Accuracy = Literal["running", "epoch", "given"]
+
+
+class Settings(TypedDict, total=False):
+    """What every recipe takes beside its own options; `Mix` says what they mean."""
+
+    class_counts: Sequence[int] | Tensor | None
+    clean_weight: float
+
+
+def erm(num_classes: int, *, site: Site | str | None = None, **settings: Unpack[Settings]) -> Mix:
+    """Empirical risk minimisation: nothing is mixed; the baseline of every comparison.
+
+    Example:
+        >>> import torch
+        >>> erm(num_classes=3).plan(torch.tensor([0, 2, 1])).weight
+        tensor([1., 1., 1.])
+    """
+    return Mix(
+        SelfPairs(), FixedRatio(1.0), OneSided(), Linear(), site or Features(),
+        num_classes=num_classes, **settings,
+    )  # fmt: skip
+
+
+def mixup(
+    num_classes: int,
+    *,
+    alpha: float = 1.0,
+    per_row: bool = False,
+    site: Site | str | None = None,
+    **settings: Unpack[Settings],
+) -> Mix:
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412, equation 1): inputs and labels, `λ ~ Beta(α, α)`.
+
+    `x̃ = λ x_i + (1-λ) x_j`, loss `λ ℓ(c_i) + (1-λ) ℓ(c_j)`, partners a random permutation of the batch.
+
+    Args:
+        num_classes: C.
+        alpha: of the Beta distribution; 1 is uniform.
+        per_row: a λ for each row instead of one for the batch.
+
+    Example:
+        >>> import torch
+        >>> plan = mixup(num_classes=3).plan(torch.tensor([0, 2, 1]), torch.Generator().manual_seed(1))
+        >>> len(plan.targets)
+        2
+    """
+    return Mix(
+        RandomPairs(), BetaRatio(alpha, per_row=per_row), TwoSided(), Linear(), site or Input(),
+        num_classes=num_classes, **settings,
+    )  # fmt: skip
+
+
+def manifold_mixup(
+    num_classes: int,
+    *,
+    alpha: float = 2.0,
+    per_row: bool = False,
+    site: Site | str | None = None,
+    **settings: Unpack[Settings],
+) -> Mix:
+    """Manifold mixup (Verma et al. 2019, arXiv 1806.05236): as `mixup`, at a layer drawn anew for each batch.
+
+    Args:
+        num_classes: C.
+        alpha: of the Beta distribution; the paper uses 2.
+        per_row: a λ for each row instead of one for the batch.
+        site: the layers; without it the input and the stages before the last (`RandomSite`).
+
+    Example:
+        >>> manifold_mixup(num_classes=10, site=RandomSite(Input(), Features())).site
+        RandomSite(Input(), Features(name=None))
+    """
+    return Mix(
+        RandomPairs(), BetaRatio(alpha, per_row=per_row), TwoSided(), Linear(), site or RandomSite(),
+        num_classes=num_classes, **settings,
+    )  # fmt: skip
+
+
+def am_mixup(
+    num_classes: int,
+    *,
+    beta: float = 0.67,
+    accuracy: Accuracy = "running",
+    balanced_accuracy: bool = False,
+    site: Site | str | None = None,
+    **settings: Unpack[Settings],
+) -> Mix:
+    """Asymptotic midpoint mixup in its paper's form (arXiv 2401.14696): features, `λ = exp(-β · acc)`, one-sided.
+
+    `z_ij = λ z_i + (1-λ) z_j` with j of another class, under the label of i (λ ≥ 0.5 always).
+
+    Args:
+        num_classes: C.
+        beta: of the exponential; 0.67 ends at λ = 0.512, ln 2 at 0.5.
+        accuracy: which accuracy λ follows (`AccuracyRatio`).
+        balanced_accuracy: the mean of the classes' accuracies instead of the plain one.
+        site: the classifier's name, where it is not to be found by itself.
+
+    Example:
+        >>> import torch
+        >>> mix = am_mixup(num_classes=3)
+        >>> mix.observe(accuracy=1.0)
+        >>> mix.plan(torch.tensor([0, 2])).weight
+        tensor([0.5117, 0.5117])
+    """
+    ratio = AccuracyRatio(Exponential(beta), num_classes, accuracy=accuracy, balanced=balanced_accuracy)
+    return Mix(
+        InterClassPairs(), ratio, OneSided(), Linear(), site or Features(),
+        num_classes=num_classes, **settings,
+    )  # fmt: skip
+
+
+def balanced_am_mixup(
+    num_classes: int,
+    *,
+    beta: float = 0.67,
+    accuracy: Accuracy = "running",
+    balanced_accuracy: bool = False,
+    site: Site | str | None = None,
+    **settings: Unpack[Settings],
+) -> Mix:
+    """AM-mixup with class-balanced partners and both owners: this project's recommendation for long tails.
+
+    As `am_mixup`, but each other class of the batch is a partner equally often, and every pair makes two mixed
+    rows: `z_ij` under the label of i and its mirror `z_ji` under that of j. So the head sees twice the rows (the
+    encoder does not), and half of the labels that it is fed are near-uniform over the classes.
+
+    Args: as for `am_mixup`.
+
+    Example:
+        >>> import torch
+        >>> balanced_am_mixup(num_classes=3).plan(torch.tensor([0, 2, 2])).targets[0][0]
+        tensor([0, 2, 2, 2, 0, 0])
+    """
+    ratio = AccuracyRatio(Exponential(beta), num_classes, accuracy=accuracy, balanced=balanced_accuracy)
+    return Mix(
+        ClassBalancedPairs(), ratio, BothOwners(), Linear(), site or Features(),
+        num_classes=num_classes, **settings,
+    )  # fmt: skip
+
+
+Recipe = Callable[..., Mix]
+RECIPES: dict[str, Recipe] = {
+    make.__name__.replace("_", "-"): make
+    for make in (erm, mixup, manifold_mixup, am_mixup, balanced_am_mixup)
+}
+
+
+def recipes() -> tuple[str, ...]:
+    """The names that `recipe` knows.
+
+    Example:
+        >>> recipes()
+        ('erm', 'mixup', 'manifold-mixup', 'am-mixup', 'balanced-am-mixup')
+    """
+    return tuple(RECIPES)
+
+
+def recipe(name: str, num_classes: int, **options: Any) -> Mix:
+    """The mix of this name, with the options of its function.
+
+    Raises:
+        InputError: for an unknown name or option, with the nearest valid ones; for a value that an option cannot have.
+
+    Example:
+        >>> float(recipe("am-mixup", num_classes=10, beta=0.5).ratio.curve.beta)
+        0.5
+    """
+    if name not in RECIPES:
+        raise unknown("method", name, RECIPES)
+    known = (
+        *(set(inspect.signature(RECIPES[name]).parameters) - {"num_classes", "settings"}),
+        *Settings.__annotations__,
+    )
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
+    try:
+        return RECIPES[name](num_classes, **options)
+    except TypeError as error:
+        raise InputError(f"{name}: an option has a value of the wrong kind ({error})") from error

@@ -1,0 +1,116 @@
+"""Where a network's activations are mixed: by forward hooks, so that any model serves unmodified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from midmix.errors import InputError
+from midmix.mixing.classifier import find_classifier, find_stages, named_module
+
+Change = Callable[[nn.Module, Tensor], Tensor]
+"""What is done to the activations at a site, given the module that the hook sits on."""
+
+
+class Site(Protocol):
+    """A place in a network. `hook` makes `change` act there and returns the handles that undo it."""
+
+    def hook(self, model: nn.Module, num_classes: int, change: Change) -> list[RemovableHandle]: ...
+
+
+@dataclass(frozen=True)
+class Input:
+    """The model's input: its first positional argument, or its first floating-point keyword argument."""
+
+    def hook(self, model: nn.Module, num_classes: int, change: Change) -> list[RemovableHandle]:
+        return [_before(model, change)]
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """The output of the module of this name, as `model.named_modules()` lists it ("layer2").
+
+    Raises:
+        InputError: when attached, where the model has no such module.
+    """
+
+    name: str
+
+    def hook(self, model: nn.Module, num_classes: int, change: Change) -> list[RemovableHandle]:
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            if isinstance(output, tuple):
+                return (change(module, output[0]), *output[1:])
+            return change(module, output)
+
+        return [named_module(model, self.name).register_forward_hook(after)]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The encoder's features, as they enter the classifier: found by itself, or the module of this name ("fc").
+
+    Raises:
+        InputError: when attached, where the model has no such module or the classifier cannot be told.
+    """
+
+    name: str | None = None
+
+    def classifier(self, model: nn.Module, num_classes: int) -> nn.Module:
+        """The module that takes features and gives logits."""
+        return find_classifier(model, num_classes) if self.name is None else named_module(model, self.name)
+
+    def hook(self, model: nn.Module, num_classes: int, change: Change) -> list[RemovableHandle]:
+        return [_before(self.classifier(model, num_classes), change)]
+
+
+class RandomSite:
+    """One of several sites, drawn anew for each batch (manifold mixup, Verma et al. 2019).
+
+    Without sites it takes, when attached, the input and the outputs of the network's stages before the classifier, save
+    the last of them: the modules that hold the blocks at the model's top level, in the order of registration.
+
+    Example:
+        >>> RandomSite(Input(), Hidden("layer1"), Hidden("layer2"))
+        RandomSite(Input(), Hidden(name='layer1'), Hidden(name='layer2'))
+    """
+
+    def __init__(self, *sites: Site) -> None:
+        self.sites = sites
+
+    def choices(self, model: nn.Module, num_classes: int) -> tuple[Site, ...]:
+        """The sites among which one is drawn."""
+        return self.sites or (Input(), *(Hidden(name) for name in find_stages(model, num_classes)[:-1]))
+
+    def hook(self, model: nn.Module, num_classes: int, change: Change) -> list[RemovableHandle]:
+        raise InputError("RandomSite: cannot stand inside another RandomSite; list all sites in one")
+
+    def __repr__(self) -> str:
+        return f"RandomSite({', '.join(map(repr, self.sites))})"
+
+
+def _before(module: nn.Module, change: Change) -> RemovableHandle:
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (change(module, args[0]), *args[1:]), kwargs
+        for name, value in kwargs.items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                return args, {**kwargs, name: change(module, value)}
+        raise InputError(
+            f"{type(module).__name__}: was called without a floating-point tensor; mix a hidden layer "
+            "(site=Hidden('…')) or the features (site=Features())"
+        )
+
+    return module.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def draw_index(count: int, generator: torch.Generator | None) -> int:
+    """A whole number in `[0, count)`; no draw where there is no choice."""
+    if count < 2:
+        return 0
+    device = "cpu" if generator is None else generator.device
+    return int(torch.randint(count, (), generator=generator, device=device))

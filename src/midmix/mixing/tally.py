@@ -1,0 +1,42 @@
+"""Counts that forget: the memory behind running accuracies and class priors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def over_processes(counts: Tensor) -> Tensor:
+    """The sum of `counts` over all processes of `torch.distributed`, or `counts` where there is one only."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        counts = counts.clone()
+        torch.distributed.all_reduce(counts)
+    return counts
+
+
+class Tally(nn.Module):
+    """A table of counts in a buffer, in which n new samples shrink the old ones by `exp(-n / window)`.
+
+    Args:
+        shape: of the table.
+        window: memory in samples; `math.inf` never forgets.
+    """
+
+    counts: Tensor
+
+    def __init__(self, *shape: int, window: float) -> None:
+        super().__init__()
+        self.window = window
+        self.register_buffer("counts", torch.zeros(shape))
+
+    @torch.no_grad()
+    def add(self, counts: Tensor, samples: int | Tensor) -> None:
+        """Adds `counts`, which stand for `samples` new samples (over all processes)."""
+        fade = torch.as_tensor(samples, dtype=torch.float32, device=self.counts.device) / -self.window
+        self.counts.mul_(fade.exp()).add_(counts.to(self.counts))
+
+    def extra_repr(self) -> str:
+        window = "" if math.isinf(self.window) else f", window={self.window:g}"
+        return f"{tuple(self.counts.shape)}{window}"
