@@ -107,6 +107,13 @@ def test_channels_last_survives_every_stage():
     assert contiguous == [True] * 4
 
 
+def test_shortcut_gradient_stays_channels_last():
+    x = torch.rand(2, 4, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    build("resnet-8", (3, 8, 8), 2, width=4).stage2[0].shortcut(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_seed_decides_weights_and_leaves_global_state_alone():
     before = torch.get_rng_state()
     first, second, other = (build("mlp", (4,), 2, seed=seed).state_dict() for seed in (1, 1, 2))
