@@ -1,0 +1,117 @@
+"""A finished comparison folder, read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from midmix.errors import InputError
+from midmix.reports.lines import Line, lines_of
+
+
+@dataclass(frozen=True)
+class Output:
+    """A network's last layer on a test split, or features from anywhere: what the geometry figures draw."""
+
+    features: np.ndarray
+    """``[N, D]``"""
+    labels: np.ndarray
+    """``[N]``, from 0 to C - 1."""
+    logits: np.ndarray | None
+    """``[N, C]``, or None where only features are known."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a comparison: ``run.json``, ``history.parquet`` and ``test.npz``, each read on first use."""
+
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def line(self) -> Line:
+        return Line(str(self.about["method"]), str(self.about["criterion"]))
+
+    @property
+    def seed(self) -> int:
+        return int(self.about["seed"])
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Training rows per class, ``[C]``."""
+        return np.asarray(self.about["class_counts"], dtype=np.int64)
+
+    @cached_property
+    def history(self) -> pd.DataFrame | None:
+        """A row per evaluated epoch; None where the file is missing."""
+        path = self.folder / "history.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    @cached_property
+    def output(self) -> Output | None:
+        """The last epoch on the test split; None where the file is missing."""
+        path = self.folder / "test.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return Output(arrays["features"], arrays["labels"], arrays["logits"])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results and the runs of a comparison, every list in the order in which a report shows it."""
+
+    folder: Path
+    results: pd.DataFrame
+    lines: list[Line]
+    runs: list[Run]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the first run says about all of them; empty where no run is kept."""
+        return self.runs[0].about if self.runs else {}
+
+    @property
+    def classes(self) -> list[str]:
+        return [str(name) for name in self.about.get("classes", [])]
+
+    def runs_of(self, line: Line) -> list[Run]:
+        """The line's runs, by seed."""
+        return [run for run in self.runs if run.line == line]
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Read ``results.parquet`` and the ``run.json`` of every run; larger files wait until they are needed.
+
+    Raises:
+        InputError: no results in the folder, no rows in them, or a ``run.json`` that is not whole.
+    """
+    path = folder / "results.parquet"
+    if not path.exists():
+        raise InputError(
+            f"{folder}: no results.parquet here; give the folder that `midmix compare --out` wrote"
+        )
+    results = pd.read_parquet(path)
+    if results.empty:
+        raise InputError(f"{path}: no rows; run `midmix compare` to its end first")
+    lines = lines_of(results)
+    runs = [_read_run(about) for about in sorted(folder.glob("runs/*/run.json"))]
+    runs = [run for run in runs if run.line in lines]
+    return Comparison(folder, results, lines, sorted(runs, key=lambda run: (lines.index(run.line), run.seed)))
+
+
+def _read_run(path: Path) -> Run:
+    try:
+        run = Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
+        _ = run.line, run.seed, run.counts
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not a whole run description ({error}); remove its folder and run again"
+        ) from None
+    return run

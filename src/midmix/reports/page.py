@@ -1,0 +1,179 @@
+"""The comparison's page: one file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from midmix.reports import theme
+from midmix.reports.cells import table_rows
+from midmix.reports.columns import COLUMNS
+from midmix.reports.comparison import Comparison, Run, read_comparison
+from midmix.reports.drawing import Drawing, Published, publish, shorten
+from midmix.reports.figures.accuracy_by_count import accuracy_by_count
+from midmix.reports.figures.training_curves import training_curves
+from midmix.reports.lines import BASELINE, Line
+from midmix.reports.summary import summarise
+
+
+def write_report(folder: Path | str) -> Path:
+    """Write ``report.html`` and ``figures/`` (SVG and CSV) into a finished comparison's folder.
+
+    Args:
+        folder: what ``midmix compare --out`` wrote: ``results.parquet`` and ``runs/``. Runs without a history or
+            test outputs are left out of the figures that need them.
+
+    Returns:
+        The page's path. It holds no time of writing: the same folder gives the same bytes.
+
+    Raises:
+        InputError: no results in the folder, or a run's description is broken.
+    """
+    comparison = read_comparison(Path(folder))
+    summary = summarise(comparison.results)
+    html = render(
+        "comparison.html.j2",
+        title=_title(comparison),
+        in_short=_in_short(comparison),
+        tables={choice: table_rows(summary, choice) for choice in ("last", "validation", "test_oracle")},
+        columns=COLUMNS,
+        legend=legend(comparison.lines),
+        baseline=BASELINE,
+        has_baseline=BASELINE in comparison.lines,
+        figures=publish_all(
+            (accuracy_by_count(comparison), training_curves(comparison)), comparison.folder / "figures"
+        ),
+        facts=_facts(comparison),
+        shot_rule=str(comparison.about.get("shot_rule", "")),
+        groups=_groups(comparison),
+    )
+    return save(html, comparison.folder)
+
+
+def publish_all(drawings: Iterable[Drawing | None], folder: Path) -> list[Published]:
+    """Write every drawing there is; figures that lack their data are not in the report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [publish(drawing, folder) for drawing in drawings if drawing is not None]
+
+
+def render(template: str, **context: Any) -> str:
+    """A page from its template; every value is escaped, and only drawings and colours are markup."""
+    environment = Environment(
+        loader=PackageLoader("midmix.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["markup"] = Markup
+    environment.filters["shorten"] = shorten
+    colours = {"light": theme.variables(dark=False), "dark": theme.variables(dark=True)}
+    return environment.get_template(template).render(**context, colours=colours)
+
+
+def legend(lines: list[Line]) -> list[dict[str, str]]:
+    """The lines' names with the colour variable and the character of their marker."""
+    return [
+        {
+            "label": line.label,
+            "colour": theme.VARIABLES[theme.line_colour(position)],
+            "mark": theme.MARKERS[theme.line_marker(position)],
+        }
+        for position, line in enumerate(lines)
+    ]
+
+
+def save(html: str, folder: Path) -> Path:
+    """Write the page whole or not at all."""
+    path = folder / "report.html"
+    draft = folder / ".report.html.part"
+    draft.write_text(html, encoding="utf-8")
+    return draft.replace(path)
+
+
+def _facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """What a reader needs to repeat the comparison or to doubt it: (heading, values)."""
+    results, runs = comparison.results, comparison.runs
+    networks = results[["network", "parameters"]].drop_duplicates().itertuples(index=False)
+    splits = results[["seed", "split_hash"]].drop_duplicates().sort_values(["seed", "split_hash"])
+    facts = [
+        ("Network", [f"{network}, {int(parameters):,} parameters" for network, parameters in networks]),
+        ("Seeds", [", ".join(map(str, sorted(results["seed"].unique())))]),
+        ("Split by seed", [f"{seed}: {split}" for seed, split in splits.itertuples(index=False)]),
+        ("Command", _distinct(runs, "command")),
+        ("Hardware", _distinct(runs, "hardware")),
+        ("Versions", _pairs(runs, "versions")),
+        ("Settings", _pairs(runs, "settings")),
+        (
+            "Training time",
+            [_duration(float(results.drop_duplicates(["method", "criterion", "seed"])["seconds"].sum()))],
+        ),
+    ]
+    return [(heading, values) for heading, values in facts if values]
+
+
+def _title(comparison: Comparison) -> str:
+    source = comparison.about.get("source", comparison.about.get("settings", {}).get("source"))
+    return str(source) if source else comparison.folder.resolve().name
+
+
+def _in_short(comparison: Comparison) -> str:
+    """The size of the comparison in a line."""
+    seeds = comparison.results["seed"].nunique()
+    networks = comparison.results["network"].unique()
+    parts = [_count(len(comparison.lines), "line"), _count(seeds, "seed")]
+    if comparison.classes:
+        counts = comparison.runs[0].counts
+        parts.append(
+            f"{len(comparison.classes)} classes with {counts.max():,} to {counts.min():,} training rows"
+        )
+    if len(networks) == 1:
+        parts.append(str(networks[0]))
+    return " · ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
+    """The groups of the first run: (group, its classes with their training rows)."""
+    if not comparison.runs:
+        return []
+    run, names = comparison.runs[0], comparison.classes
+    shots: dict[str, list[int]] = run.about.get("shots", {})
+    return [
+        (group, [{"name": names[c], "rows": f"{run.counts[c]:,}"} for c in members])
+        for group, members in shots.items()
+    ]
+
+
+def _distinct(runs: list[Run], key: str) -> list[str]:
+    """A fact of the runs' descriptions or settings: once, if all say the same."""
+    values = (run.about.get(key, run.about.get("settings", {}).get(key)) for run in runs)
+    texts = (" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v is not None)
+    return list(dict.fromkeys(texts))
+
+
+def _pairs(runs: list[Run], key: str) -> list[str]:
+    """``name value`` of a mapping in the runs' descriptions, each value that occurs."""
+    values: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, value in run.about.get(key, {}).items():
+            if name != "command":
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                values.setdefault(str(name), {})[text] = None
+    return [f"{name} {' / '.join(texts)}" for name, texts in values.items()]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    )

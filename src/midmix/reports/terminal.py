@@ -1,0 +1,100 @@
+"""The comparison's table in a terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from midmix.reports.cells import Cell, Row, table_rows
+from midmix.reports.columns import COLUMNS
+from midmix.reports.lines import BASELINE
+from midmix.reports.summary import summarise
+
+_DROPPED_WHEN_NARROW = ("NLL", "many", "medium", "ECE", "balanced")
+_STYLES = {"better": "green", "worse": "red", "": "dim"}
+
+
+def terminal_table(results: pd.DataFrame) -> RenderableType:
+    """The headline table (last epoch) for ``rich``: mean ± half the 95 % interval; below it the paired difference.
+
+    A terminal that is too narrow gets fewer columns, and is told which are left out; no number is ever cut.
+
+    Raises:
+        InputError: as ``summarise``.
+
+    Example:
+        >>> runs = pd.DataFrame({"method": ["erm"], "criterion": "cross_entropy", "seed": 0, "split_hash": "a",
+        ...     "epoch_choice": "last", "accuracy": 0.779, "balanced_accuracy": 0.7, "many": 0.9, "medium": 0.7,
+        ...     "few": 0.445, "nll": 0.9, "ece": 0.1})
+        >>> console = Console(width=100, force_terminal=False)
+        >>> with console.capture() as capture:
+        ...     console.print(terminal_table(runs))
+        >>> "77.9" in capture.get() and "n = 1" in capture.get()
+        True
+    """
+    return _Headline(table_rows(summarise(results), "last"))
+
+
+class _Headline:
+    """Picks its columns when it learns the terminal's width."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left_out: list[str] = []
+        table = self._table(left_out)
+        for heading in _DROPPED_WHEN_NARROW:
+            if Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
+                break
+            left_out.append(heading)
+            table = self._table(left_out)
+        yield table
+        yield Text(self._note(left_out), style="dim")
+
+    def _table(self, left_out: list[str]) -> Table:
+        table = Table(title="Last epoch, mean over seeds ± half the 95 % interval", title_justify="left")
+        table.add_column("method", no_wrap=True)
+        shown = [i for i, column in enumerate(COLUMNS) if column.heading not in left_out]
+        for i in shown:
+            column = COLUMNS[i]
+            arrow = "" if column.better == "higher" else " ↓"
+            table.add_column(
+                column.heading + (" %" if column.percent else arrow), justify="right", no_wrap=True
+            )
+        table.add_column("seeds", justify="right", no_wrap=True)
+        for row in self.rows:
+            method, *criterion = row.line.label.split(" + ")
+            label = Text("\n".join([method, *(f"+ {name}" for name in criterion)]))
+            table.add_row(label, *(_text(row.cells[i]) for i in shown), str(row.seeds), end_section=True)
+        return table
+
+    def _note(self, left_out: list[str]) -> str:
+        notes = []
+        if any(row.paired for row in self.rows):
+            notes.append(
+                f"Second line: paired difference from {BASELINE.label} on the same seeds and splits; in colour where "
+                "its 95 % interval excludes 0."
+            )
+        elif not any(row.is_baseline for row in self.rows):
+            notes.append(f"No differences: the baseline {BASELINE.label} with cross-entropy was not run.")
+        if left_out:
+            notes.append(f"Left out for the terminal's width: {', '.join(left_out)}.")
+        return " ".join(notes)
+
+
+def _text(cell: Cell) -> Text:
+    text = Text(cell.mean, style="bold" if cell.best else "")
+    if cell.half:
+        text.append(f" {_plus_minus(cell.half)}", style="not bold dim")
+    if cell.difference:
+        text.append(f"\n{cell.difference}", style=f"not bold {_STYLES[cell.verdict]}")
+        text.append(f" {_plus_minus(cell.difference_half)}", style="not bold dim")
+    return text
+
+
+def _plus_minus(half: str) -> str:
+    return half if half.startswith("n") else f"±{half}"

@@ -1,0 +1,167 @@
+import html.parser
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from midmix.errors import InputError
+from midmix.reports import write_report
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def page(comparison_folder):
+    return write_report(comparison_folder)
+
+
+class _Parser(html.parser.HTMLParser):
+    """Collects what a page loads, runs and says."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.ids, self.text = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_one_file_that_loads_nothing(page):
+    text = page.read_text()
+    parsed = _Parser(text)
+    assert not {"script", "link", "iframe", "object", "img"} & set(parsed.tags)
+    outside = [
+        link for link in parsed.links if not link.startswith(("#", "data:image/png;base64", "figures/"))
+    ]
+    assert outside == []
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert 'name="viewport"' in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_ids_are_unique_and_what_they_point_to_is_there(page):
+    parsed = _Parser(page.read_text())
+    assert len(parsed.ids) == len(set(parsed.ids))
+    pointed = set(re.findall(r"url\(#([^)]+)\)", page.read_text()))
+    pointed |= {link[1:] for link in parsed.links if link.startswith("#")}
+    assert pointed <= set(parsed.ids)
+
+
+def test_figures_follow_the_theme_on_the_page_and_not_in_their_files(page):
+    svg = re.search(r"<svg.*?</svg>", page.read_text(), re.DOTALL).group()
+    assert "var(--line-1)" in svg
+    assert not re.search(r"#000000|#ffffff|black|white", svg)
+    assert "var(--" not in (page.parent / "figures" / "accuracy-by-count.svg").read_text()
+
+
+def test_every_figure_has_its_files(page):
+    linked = {link for link in _Parser(page.read_text()).links if link.startswith("figures/")}
+    written = {f"figures/{file.name}" for file in (page.parent / "figures").iterdir()}
+    assert linked == written
+    for file in sorted(written):
+        if file.endswith(".svg"):
+            ET.parse(page.parent / file)
+        else:
+            assert not pd.read_csv(page.parent / file).empty
+
+
+def test_the_same_folder_gives_the_same_bytes(page):
+    before = {file: file.read_bytes() for file in [page, *(page.parent / "figures").iterdir()]}
+    write_report(page.parent)
+    assert before == {file: file.read_bytes() for file in before}
+
+
+def test_the_page_says_how_it_was_made(page):
+    text = " ".join(" ".join(_Parser(page.read_text()).text).split())
+    for fact in (
+        "mlp 64-128-64, 17,226 parameters",
+        "midmix compare digits --methods erm,mixup",
+        "thirds of the classes by training count",
+        f"{1:016x}",
+        "torch 2.13.0",
+        "2 × Xeon",
+        "an oracle",
+        "Epoch chosen on the validation split",
+    ):
+        assert fact in text
+
+
+def test_accuracy_per_class_is_the_mean_over_seeds(page):
+    table = pd.read_csv(page.parent / "figures" / "accuracy-by-count.csv")
+    shown = table[(table["line"] == "mixup") & (table["class"] == "digit 3")]["accuracy"].item()
+    expected = []
+    for run in sorted((page.parent / "runs").glob("1-mixup-*")):
+        with np.load(run / "test.npz") as arrays:
+            rows = arrays["labels"] == 3
+            expected.append((arrays["logits"].argmax(1) == 3)[rows].mean())
+    assert shown == pytest.approx(np.mean(expected))
+
+
+def test_names_are_shown_and_never_run(make_comparison, tmp_path):
+    names = [HOSTILE, "$x_1$ and $", "&amp; <b>", "back\\slash", 'quote"s', "a" * 300]
+    lines = (("erm", "cross_entropy"), (HOSTILE, "<i>"))
+    page = write_report(make_comparison(tmp_path, names=names, lines=lines, seeds=1, rows=60))
+    parsed = _Parser(page.read_text())
+    assert "script" not in parsed.tags
+    assert HOSTILE in "".join(parsed.text)
+    for file in (tmp_path / "figures").glob("*.svg"):
+        tree = ET.parse(file)
+        assert not [element for element in tree.iter() if element.tag.endswith("script")]
+
+
+@pytest.mark.parametrize("missing", [("history",), ("test",), ("history", "test")])
+def test_figures_without_their_data_are_left_out(make_comparison, tmp_path, missing):
+    page = write_report(make_comparison(tmp_path, missing=missing, seeds=2, rows=60))
+    text = page.read_text()
+    assert ("Over the epochs" in text) == ("history" not in missing)
+    assert ("Accuracy per class against" in text) == ("test" not in missing)
+
+
+def test_results_alone_make_a_page(make_comparison, tmp_path):
+    make_comparison(tmp_path / "whole", seeds=2, rows=60)
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "whole" / "results.parquet").rename(tmp_path / "bare" / "results.parquet")
+    text = write_report(tmp_path / "bare").read_text()
+    assert "Results at the last epoch" in text
+    assert "<figure" not in text
+
+
+def test_one_seed_no_baseline_and_an_empty_group(make_comparison, tmp_path):
+    shots = {"many": [0, 1, 2], "medium": [], "few": [3, 4, 5, 6, 7, 8, 9]}
+    lines = (("mixup", "cross_entropy"), ("am-mixup", "balanced_softmax"))
+    page = write_report(make_comparison(tmp_path, lines=lines, seeds=1, rows=60, shots=shots))
+    text = page.read_text()
+    assert "n = 1" in text
+    assert "was not run, so there are no differences" in text
+    assert "nan" not in _visible(text).lower().split()
+
+
+def test_a_line_with_fewer_seeds_says_so(make_comparison, tmp_path):
+    make_comparison(tmp_path, seeds=3, rows=60)
+    path = tmp_path / "results.parquet"
+    results = pd.read_parquet(path)
+    results[~((results["method"] == "mixup") & (results["seed"] > 0))].to_parquet(path)
+    assert "n = 1" in write_report(tmp_path).read_text()
+
+
+def _visible(text):
+    return " ".join(_Parser(re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)).text)
+
+
+def test_folders_that_are_no_comparison_are_named(make_comparison, tmp_path):
+    with pytest.raises(InputError, match=r"no results\.parquet here"):
+        write_report(tmp_path)
+    make_comparison(tmp_path / "broken", seeds=1, rows=60)
+    run = sorted((tmp_path / "broken" / "runs").iterdir())[0] / "run.json"
+    run.write_text(run.read_text()[:50])
+    with pytest.raises(InputError, match=r"run\.json: not a whole run description"):
+        write_report(tmp_path / "broken")
+    assert not (tmp_path / "broken" / "report.html").exists()
