@@ -1,1 +1,21 @@
+"""Sources as labelled arrays, long-tailed subsamples, splits and augmentation."""
 
+from midmix.data.augment import crop_flip
+from midmix.data.labelled import Inputs, Labelled, LazyInputs, Source
+from midmix.data.load import from_arrays, load
+from midmix.data.long_tail import long_tailed, profile_counts
+from midmix.data.splits import split_hash, validation_split
+
+__all__ = [
+    "Inputs",
+    "Labelled",
+    "LazyInputs",
+    "Source",
+    "crop_flip",
+    "from_arrays",
+    "load",
+    "long_tailed",
+    "profile_counts",
+    "split_hash",
+    "validation_split",
+]

@@ -1,0 +1,97 @@
+"""From parts, as they were read, to a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from midmix.data import images
+from midmix.data.labelled import Inputs, Labelled, Source
+from midmix.data.labels import encode, listing
+from midmix.data.options import Options
+from midmix.data.part import Part
+from midmix.data.splits import validation_split
+from midmix.errors import InputError
+
+DEFAULT_TEST_FRACTION = 0.2
+
+
+def assemble(name: str, train: Part, test: Part | None, options: Options) -> Source:
+    """Decode, check and number the rows of a source, and draw its test split if it has none.
+
+    Raises:
+        InputError: for everything that `load` refuses in rows and labels.
+    """
+    if test is not None and options.test_fraction is not None:
+        raise InputError(f"{name}: has a test split of its own; leave out --test-fraction (test_fraction=)")
+    parts = [train] if test is None else [train, test]
+    _encode(parts, name)  # labels that are wrong are told before the images are decoded
+    inputs, parts, skipped = _open(parts, options, name)
+    labels, classes, label_notes = _encode(parts, name)
+    splits = [Labelled(rows, indices, classes) for rows, indices in zip(inputs, labels, strict=True)]
+    notes = (*train.notes, *skipped, *label_notes)
+    if len(splits) == 2:
+        if splits[0].shape != splits[1].shape:
+            raise InputError(
+                f"{name}: training rows have shape {list(splits[0].shape)}, test rows {list(splits[1].shape)}; "
+                "both need the same"
+            )
+        return Source(name, splits[0], splits[1], train.columns, notes)
+
+    (whole,) = splits
+    fraction = DEFAULT_TEST_FRACTION if options.test_fraction is None else options.test_fraction
+    single = [classes[c] for c in (whole.counts() == 1).nonzero().flatten().tolist()]
+    if single:
+        raise InputError(
+            f"{name}: {len(single)} class(es) with a single row, {listing(single)}, which cannot be in training and "
+            "test both; add rows, remove the class, or give a test split of your own"
+        )
+    train_rows, test_rows = validation_split(whole.labels, fraction=fraction, seed=options.seed)
+    note = f"test split: {len(test_rows)} of {len(whole)} rows, by class, drawn with seed {options.seed}"
+    return Source(name, whole.select(train_rows), whole.select(test_rows), train.columns, (*notes, note))
+
+
+def _encode(parts: Sequence[Part], name: str) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:
+    train, test, classes, notes = encode(
+        parts[0].labels, parts[1].labels if len(parts) == 2 else None, where=name
+    )
+    return [train] if test is None else [train, test], classes, notes
+
+
+def _open(parts: list[Part], options: Options, name: str) -> tuple[list[Inputs], list[Part], tuple[str, ...]]:
+    """Inputs of each part, the parts without the rows that could not be read, and a note on those."""
+    encoded = [part.rows for part in parts if not isinstance(part.rows, Tensor)]
+    if len(encoded) < len(parts):
+        return [part.rows for part in parts if isinstance(part.rows, Tensor)], parts, ()
+    size = images.first_size(encoded[0], image_size=options.image_size)
+    if size is None:
+        raise InputError(
+            f"{name}: none of the {len(encoded[0])} images can be read; are they JPEG, PNG or the like?"
+        )
+    total = sum(map(len, encoded))
+    eager = 3 * size[0] * size[1] * total <= images.EAGER_BYTES
+    opened = [
+        images.open_images(
+            one,
+            where=part.where,
+            size=size,
+            image_size=options.image_size,
+            eager=eager,
+            skip_broken=options.skip_broken,
+        )
+        for one, part in zip(encoded, parts, strict=True)
+    ]
+    broken = [
+        f"{one.name(row)}: {result.broken[row]}"
+        for one, result in zip(encoded, opened, strict=True)
+        for row in sorted(result.broken)
+    ]
+    inputs = [result.inputs for result in opened]
+    if not broken:
+        return inputs, parts, ()
+    found = f"{len(broken)} of {total} images broken or empty ({listing(broken)})"
+    if not options.skip_broken:
+        raise InputError(f"{name}: {found}; repair or remove them, or go on without them with --skip-broken")
+    kept = [part.with_labels_of(result.kept) for part, result in zip(parts, opened, strict=True)]
+    return inputs, kept, (f"left out {found}",)

@@ -1,0 +1,127 @@
+"""Images that are still JPEG, PNG, …: where their bytes are, and how they become pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL.Image import Image
+
+
+class Encoded(Protocol):
+    """Encoded images by row."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, row: int) -> str:
+        """What messages call the image."""
+        ...
+
+    def read(self, row: int) -> bytes:
+        """The image file's bytes."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images in files, named relative to the folder that the user gave."""
+
+    folder: Path
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, row: int) -> str:
+        return str(self.paths[row].relative_to(self.folder))
+
+    def read(self, row: int) -> bytes:
+        return self.paths[row].read_bytes()
+
+
+@dataclass(frozen=True)
+class ImageColumn:
+    """Images in an Arrow column, as bytes or in the Hub's layout, a struct of `bytes` and `path`.
+
+    The bytes stay in Arrow's memory, or in the file that it maps; a null in `bytes` is read from `path`.
+    """
+
+    data: pa.ChunkedArray
+    paths: pa.ChunkedArray | None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def name(self, row: int) -> str:
+        path = self.paths[row].as_py() if self.paths is not None else None
+        return f"row {row}" if path is None else f"row {row} ({path})"
+
+    def read(self, row: int) -> bytes:
+        data: bytes | None = self.data[row].as_py()
+        if data is None and self.paths is not None and self.paths[row].is_valid:
+            return Path(self.paths[row].as_py()).read_bytes()
+        return data or b""
+
+
+def decode(data: bytes, *, image_size: int | None) -> np.ndarray:
+    """Pixels of one image, RGB, `uint8 [H, W, 3]`.
+
+    Grey and palette images become RGB, transparency is dropped, 16 bits become 8. With `image_size`
+    the image is scaled and cropped around its centre to that square, as `PIL.ImageOps.fit` does.
+
+    Raises:
+        ValueError: the bytes are not a whole image; the message says why.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not data:
+        raise ValueError("empty")
+    try:
+        with Image.open(BytesIO(data)) as image:
+            if image_size is not None:
+                image.draft("RGB", (image_size, image_size))
+            rgb = _rgb(image)
+            if image_size is not None and rgb.size != (image_size, image_size):
+                rgb = ImageOps.fit(rgb, (image_size, image_size), method=Image.Resampling.BILINEAR)
+            return np.asarray(rgb)
+    except UnidentifiedImageError:
+        raise ValueError("not an image") from None
+    except Exception as error:  # a decoder may raise anything for bytes that are not what they claim to be
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Height and width as the image's header has them.
+
+    Raises:
+        ValueError: there is no readable header; the message says why.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not data:
+        raise ValueError("empty")
+    try:
+        with Image.open(BytesIO(data)) as image:
+            return image.height, image.width
+    except UnidentifiedImageError:
+        raise ValueError("not an image") from None
+    except Exception as error:  # as in `decode`
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
+def _rgb(image: Image) -> Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I;16"):  # `convert` would clip at 255
+        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+    if image.mode == "P":  # by way of RGBA, because a palette may hold transparency
+        image = image.convert("RGBA")
+    return image.convert("RGB")

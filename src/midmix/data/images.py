@@ -1,0 +1,191 @@
+"""Encoded images as inputs: one tensor when they are small, decoded on access when they are large."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midmix.data.encoded import Encoded, decode, size_of
+from midmix.data.labelled import Inputs
+from midmix.errors import InputError
+
+EAGER_BYTES = 2 * 2**30
+"""Pixels of a source (training and test) that are kept decoded in memory; larger ones stream."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class LazyImages:
+    """Images that are decoded by a pool of threads when their rows are asked for.
+
+    Attributes:
+        encoded: where the images are.
+        rows: which of them these are, `int64 [N]`.
+        size: height and width in pixels.
+        image_size: side of the square that every image is scaled and cropped to; `None` leaves them as they are.
+
+    Raises:
+        InputError: when a row is read that cannot be decoded.
+    """
+
+    encoded: Encoded
+    rows: Tensor
+    size: tuple[int, int]
+    image_size: int | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return (3, *self.size)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        chosen = self.rows[rows.cpu()]
+        decoded = decode_all(
+            self.encoded, chosen, size=self.size, image_size=self.image_size, rows_per_task=4
+        )
+        if decoded.broken:
+            row, why = next(iter(decoded.broken.items()))
+            raise InputError(
+                f"{self.encoded.name(row)}: broken image ({why}); repair it, or leave out broken images "
+                "with --skip-broken (skip_broken=True), which decodes every image once before training"
+            )
+        return decoded.pixels
+
+    def select(self, rows: Tensor) -> LazyImages:
+        """The same images, restricted to these rows; nothing is decoded."""
+        return replace(self, rows=self.rows[rows])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`pixels [N, 3, H, W]` of the rows asked for, and why rows among them could not be decoded."""
+
+    pixels: Tensor
+    broken: Mapping[int, str]
+    sizes: frozenset[tuple[int, int]]
+
+
+def decode_all(
+    encoded: Encoded,
+    rows: Tensor,
+    *,
+    size: tuple[int, int],
+    image_size: int | None,
+    rows_per_task: int = 64,
+) -> Decoded:
+    """Decode rows into one tensor; rows of another size than `size` are left black and their sizes reported."""
+    pixels = np.zeros((len(rows), *size, 3), dtype=np.uint8)
+    others: set[tuple[int, int]] = set()
+
+    def one(position: int, row: int) -> None:
+        image = decode(encoded.read(row), image_size=image_size)
+        if image.shape[:2] == size:
+            pixels[position] = image
+        else:
+            others.add((image.shape[0], image.shape[1]))
+
+    broken = _for_each(rows, one, rows_per_task)
+    return Decoded(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), broken, frozenset(others))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Inputs made of encoded images: rows that could be read, and why the others could not."""
+
+    inputs: Inputs
+    kept: Tensor
+    broken: Mapping[int, str] = field(default_factory=dict)
+
+
+def first_size(encoded: Encoded, *, image_size: int | None) -> tuple[int, int] | None:
+    """Size of the first image with a readable header, `(image_size, image_size)` if that is given."""
+    if image_size is not None:
+        return image_size, image_size
+    for row in range(len(encoded)):
+        try:
+            return size_of(encoded.read(row))
+        except (ValueError, OSError):
+            continue
+    return None
+
+
+def open_images(
+    encoded: Encoded,
+    *,
+    where: str,
+    size: tuple[int, int],
+    image_size: int | None,
+    eager: bool,
+    skip_broken: bool,
+) -> Opened:
+    """Inputs of all images that can be read.
+
+    Eager images are all decoded here. Of lazy ones only the headers are read, unless broken images are to be
+    skipped, because only decoding a whole image tells that it is not broken.
+
+    Raises:
+        InputError: the images differ in size, and no size was asked for.
+    """
+    rows = torch.arange(len(encoded))
+    if eager:
+        decoded = decode_all(encoded, rows, size=size, image_size=image_size)
+        pixels, broken, sizes = decoded.pixels, decoded.broken, set(decoded.sizes)
+    else:
+        pixels, sizes = None, set[tuple[int, int]]()
+
+        def look(_: int, row: int) -> None:
+            data = encoded.read(row)
+            found = decode(data, image_size=image_size).shape[:2] if skip_broken else size_of(data)
+            if image_size is None and found != size:
+                sizes.add((found[0], found[1]))
+
+        broken = _for_each(rows, look, 64)
+    if sizes:
+        shown = ", ".join(f"{h}×{w}" for h, w in sorted({size, *sizes})[:4])
+        raise InputError(
+            f"{where}: the images differ in size ({shown}{', …' if len(sizes) > 3 else ''}, height × width); "
+            "give the side of a square in pixels with --image-size (image_size=), such as 64"
+        )
+    whole = torch.ones(len(encoded), dtype=torch.bool)
+    whole[list(broken)] = False
+    kept = whole.nonzero().squeeze(1)
+    if pixels is not None:
+        return Opened(pixels[kept] if broken else pixels, kept, broken)
+    return Opened(LazyImages(encoded, kept, size, image_size), kept, broken)
+
+
+def _for_each(rows: Tensor, do: Callable[[int, int], None], rows_per_task: int) -> dict[int, str]:
+    """Call `do(position, row)` on the pool; the rows for which it could not read an image, and why."""
+    numbered = list(enumerate(rows.tolist()))
+
+    def task(start: int) -> dict[int, str]:
+        broken: dict[int, str] = {}
+        for position, row in numbered[start : start + rows_per_task]:
+            try:
+                do(position, row)
+            except (ValueError, OSError) as error:
+                broken[row] = str(error)
+        return broken
+
+    found: dict[int, str] = {}
+    for broken in _threads().map(task, range(0, len(numbered), rows_per_task)):
+        found.update(broken)
+    return found
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Threads are enough: Pillow's decoders release the interpreter's lock."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="midmix-decode")

@@ -1,0 +1,163 @@
+"""One call for every source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from midmix.data.arrays import part_from_arrays, read_npz
+from midmix.data.assemble import assemble
+from midmix.data.builtin import BUILTIN
+from midmix.data.folder import TEST_NAMES, read_folder
+from midmix.data.labelled import Source
+from midmix.data.options import Options
+from midmix.data.part import Part
+from midmix.data.tables import part_of_table, read_table
+from midmix.errors import InputError
+
+_TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
+_FILE_SUFFIXES = (*_TABLE_SUFFIXES, ".npz")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+
+
+def load(
+    source: str | Path,
+    *,
+    label: str | None = None,
+    features: Sequence[str] | None = None,
+    image: str | None = None,
+    test_fraction: float | None = None,
+    image_size: int | None = None,
+    skip_broken: bool = False,
+    seed: int = 0,
+) -> Source:
+    """Labelled training and test data of a source.
+
+    A source is
+
+    - `digits`: scikit-learn's handwritten digits, which need no network;
+    - a folder of images, `class/…`, or `train/class/…` beside `test/class/…`;
+    - a Parquet, CSV or NPZ file, or a folder with `train` and `test` files of one of these;
+    - a data set on the Hugging Face Hub, `owner/name` or `owner/name:configuration`.
+
+    Where a source has no test split, a share of every class is drawn as one; a class of one row is an
+    error then, while in a source with its own test split it is just a very rare class. What exists on
+    the disk is never taken for a name on the Hub, and only a name on the Hub is ever downloaded
+    (`datasets` keeps it in its cache).
+
+    Args:
+        source: name or path.
+        label: column or array of the labels; `None` finds `label` or `labels`.
+        features: columns of the features; `None` takes every numeric column but the label.
+        image: column of the images; `None` finds the only column of image bytes.
+        test_fraction: share of the rows that becomes the test split where the source has none; `None` is 0.2.
+        image_size: side in pixels of the square that images are scaled and cropped to.
+        skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
+        seed: draws the test split where the source has none.
+
+    Returns:
+        The source; `.notes` has a line for everything that was chosen for the user.
+
+    Raises:
+        InputError: one line that says what is wrong, where, and what to do.
+
+    Example:
+        >>> digits = load("digits")
+        >>> digits.train.shape, digits.train.kind, digits.train.classes[:3]
+        ((64,), 'features', ('0', '1', '2'))
+        >>> len(digits.train), len(digits.test)
+        (1078, 719)
+    """
+    options = Options(
+        label, tuple(features) if features else None, image, test_fraction, image_size, skip_broken, seed
+    )
+    name = str(source)
+    path = Path(source).expanduser()
+    if name in BUILTIN:
+        part, test, options = BUILTIN[name]()
+        return assemble(name, part, test, options)
+    if path.is_dir():
+        return assemble(name, *_read_directory(path, options), options)
+    if path.is_file():
+        return assemble(name, *_read_file(path, None, options), options)
+    raise _unknown_source(name)
+
+
+def from_arrays(
+    x: np.ndarray | Tensor,
+    y: np.ndarray | Tensor | Sequence[object],
+    x_test: np.ndarray | Tensor | None = None,
+    y_test: np.ndarray | Tensor | Sequence[object] | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    test_fraction: float | None = None,
+    seed: int = 0,
+    name: str = "arrays",
+) -> Source:
+    """A source of arrays in memory.
+
+    Args:
+        x: features, numbers `[N, D]`, or images `uint8 [N, 3, H, W]`, `[N, H, W, 3]` or grey `[N, H, W]`.
+        y: class indices or class names, `[N]`.
+        x_test: test inputs; without them a share of every class is drawn as the test split.
+        y_test: their labels.
+        classes: names of the classes, where the labels are indices.
+        test_fraction: share of the rows that becomes the test split where there is none; `None` is 0.2.
+        seed: draws that test split.
+        name: what messages and results call the source.
+
+    Raises:
+        InputError: lengths or shapes differ, or labels or features are not what they should be; see `load`.
+
+    Example:
+        >>> source = from_arrays(np.eye(4), ["dog", "cat", "dog", "cat"], test_fraction=0.5)
+        >>> source.train.classes, source.train.counts().tolist(), source.test.counts().tolist()
+        (('cat', 'dog'), [1, 1], [1, 1])
+    """
+    if (x_test is None) != (y_test is None):
+        raise InputError(f"{name}: a test split needs both x_test and y_test")
+    train = part_from_arrays(x, y, where=name, classes=classes)
+    test = None
+    if x_test is not None and y_test is not None:
+        test = part_from_arrays(x_test, y_test, where=f"{name} (test)", classes=classes)
+    return assemble(name, train, test, Options(test_fraction=test_fraction, seed=seed))
+
+
+def _read_file(path: Path, test: Path | None, options: Options) -> tuple[Part, Part | None]:
+    if path.suffix == ".npz":
+        return read_npz(path, options)
+    if path.suffix not in _TABLE_SUFFIXES:
+        raise InputError(
+            f"{path}: cannot read {path.suffix or 'a file without a suffix'}; use {_FILE_SUFFIXES}"
+        )
+    train = part_of_table(read_table(path), options, where=str(path))
+    return train, part_of_table(read_table(test), options, where=str(test), like=train) if test else None
+
+
+def _read_directory(folder: Path, options: Options) -> tuple[Part, Part | None]:
+    for suffix in _FILE_SUFFIXES:
+        train = folder / f"train{suffix}"
+        if train.is_file():
+            tests = [folder / f"{name}{suffix}" for name in TEST_NAMES]
+            return _read_file(train, next((path for path in tests if path.is_file()), None), options)
+    return read_folder(folder)
+
+
+def _unknown_source(name: str) -> InputError:
+    parent = Path(name).expanduser().parent
+    nearby = (
+        [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")]
+        if parent.is_dir()
+        else []
+    )
+    near = get_close_matches(Path(name).name, [*BUILTIN, *nearby], n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    return InputError(
+        f"unknown source {name!r}: {hint}A source is {', '.join(BUILTIN)}, a folder or file (Parquet, CSV, NPZ), "
+        "or a Hugging Face data set, owner/name"
+    )

@@ -1,0 +1,100 @@
+"""Long-tailed subsamples of a training set."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from midmix.data.splits import draw_per_class
+from midmix.errors import InputError, unknown
+
+Profile = Literal["exp", "step"]
+
+
+def profile_counts(
+    n_max: int, num_classes: int, *, imbalance_ratio: float, profile: Profile = "exp"
+) -> list[int]:
+    """Rows of each class in a long-tailed profile with `n_max` rows in the largest class.
+
+    - `exp`:  `n_c = floor(n_max · ratio^(-c / (C-1)))`, from `n_max` down to `n_max / ratio`
+      (Cui et al. 2019, Class-Balanced Loss, section 5.1).
+    - `step`: the first `C - C//2` classes have `n_max` rows, the other `C//2` have `floor(n_max / ratio)`
+      (Buda et al. 2018).
+
+    Example:
+        >>> profile_counts(5000, 10, imbalance_ratio=100)
+        [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+        >>> profile_counts(500, 4, imbalance_ratio=10, profile="step")
+        [500, 500, 50, 50]
+    """
+    last = num_classes - 1
+    common = num_classes - num_classes // 2
+    exponents = [c / last if profile == "exp" else float(c >= common) for c in range(num_classes)]
+    # The tiny addend keeps 5000 · 100^-1 from becoming 49 by rounding.
+    return [math.floor(n_max * imbalance_ratio**-exponent + 1e-9) for exponent in exponents]
+
+
+def long_tailed(
+    labels: Tensor,
+    *,
+    imbalance_ratio: float,
+    profile: Profile = "exp",
+    seed: int,
+    classes: Sequence[str] | None = None,
+) -> Tensor:
+    """Draw a long-tailed subsample without replacement: class 0 the most frequent, the last class the rarest.
+
+    The profile (see `profile_counts`) starts from the largest `n_max` for which every class has enough rows.
+
+    Args:
+        labels: class indices of the rows to draw from, `int64 [N]`.
+        imbalance_ratio: rows of the largest class over rows of the smallest, at least 1.
+        profile: `"exp"` or `"step"`.
+        seed: draws the rows; the numbers of rows do not depend on it.
+        classes: names of the classes, for error messages and for their number.
+
+    Returns:
+        Indices of the drawn rows, sorted, `int64`.
+
+    Raises:
+        InputError: the ratio is below 1, the profile is unknown, or a class would be left without rows.
+
+    Example:
+        >>> labels = torch.arange(3).repeat_interleave(100)
+        >>> kept = long_tailed(labels, imbalance_ratio=25, seed=0)
+        >>> labels[kept].bincount().tolist()
+        [100, 20, 4]
+    """
+    if profile not in get_args(Profile):
+        raise unknown("profile", profile, get_args(Profile))
+    if not (1 <= imbalance_ratio < math.inf):
+        raise InputError(
+            f"imbalance ratio {imbalance_ratio:g}: choose a number of at least 1 (1 is balanced)"
+        )
+    available = torch.bincount(labels, minlength=len(classes or ())).tolist()
+    if len(available) < 2:
+        raise InputError("a long-tailed subsample needs at least two classes")
+
+    def wanted(n_max: int) -> list[int]:
+        return profile_counts(n_max, len(available), imbalance_ratio=imbalance_ratio, profile=profile)
+
+    def too_many(n_max: int) -> bool:
+        return any(want > have for want, have in zip(wanted(n_max), available, strict=True))
+
+    n_max = bisect_right(range(available[0] + 1), False, key=too_many) - 1
+    quota = wanted(n_max)
+    if min(quota) == 0:
+        short = min(range(len(available)), key=lambda c: available[c] / max(wanted(10**6)[c], 1))
+        empty = quota.index(0)
+        name = (classes or [str(c) for c in range(len(available))]).__getitem__
+        raise InputError(
+            f"imbalance ratio {imbalance_ratio:g} ({profile}) leaves class {name(empty)!r} without a training row: "
+            f"class {name(short)!r} has only {available[short]} rows, so the largest class can have {n_max}; "
+            f"use a ratio of at most {max(n_max, 1)}"
+        )
+    return draw_per_class(labels, torch.tensor(quota), seed=seed)

@@ -1,0 +1,192 @@
+"""Arrow tables as sources: Parquet, CSV, and what `datasets` loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from midmix.data.arrays import check_names, finite_features
+from midmix.data.encoded import ImageColumn
+from midmix.data.labels import checked
+from midmix.data.options import Options
+from midmix.data.part import LabelColumn, Part
+from midmix.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LABEL_NAMES = ("label", "labels")
+_INDEX_NAMES = ("__index_level_0__", "Unnamed: 0", "")
+"""Columns that pandas writes for a row's number; they are not features."""
+
+
+def read_table(path: Path) -> pa.Table:
+    """A Parquet or CSV file as an Arrow table.
+
+    Raises:
+        InputError: the file cannot be read as what its name says.
+    """
+    import pyarrow as pa
+
+    try:
+        if path.suffix == ".parquet":
+            from pyarrow import parquet
+
+            return parquet.read_table(path)
+        from pyarrow import csv
+
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline()
+        delimiter = max(",;\t", key=header.count)
+        return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable {path.suffix[1:].upper()} file ({reason})") from None
+
+
+def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part | None = None) -> Part:
+    """Labels, and images or features, of an Arrow table.
+
+    Args:
+        table: the rows; class names come from its `huggingface` schema metadata.
+        options: which columns; see `Options`.
+        where: what messages call the table.
+        like: the training rows, for a test table: its feature columns are taken.
+
+    Raises:
+        InputError: a column is unknown, cannot be told, or holds what it should not.
+    """
+    if not table.num_rows:
+        raise InputError(f"{where}: no rows")
+    label = _label_column(table, options, where)
+    labels = _labels(table, label, where)
+    if like is None or not like.columns:
+        image = _image_column(table, options, label, where)
+        if image is not None:
+            return Part(where, _images(table, image), labels)
+    columns, notes = (like.columns, ()) if like else _feature_columns(table, options, label, where)
+    return Part(where, _features(table, columns, where), labels, columns, notes)
+
+
+def _label_column(table: pa.Table, options: Options, where: str) -> str:
+    if options.label is not None:
+        return _known(table, options.label, where)
+    for name in _LABEL_NAMES:
+        if name in table.column_names:
+            return name
+    raise InputError(
+        f"{where}: no column named label; name the labels' column with --label (label=), "
+        f"one of: {', '.join(table.column_names)}"
+    )
+
+
+def _known(table: pa.Table, name: str, where: str) -> str:
+    if name not in table.column_names:
+        raise unknown(f"column in {where}", name, table.column_names)
+    return name
+
+
+def _labels(table: pa.Table, name: str, where: str) -> LabelColumn:
+    import pyarrow as pa
+
+    column = table.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    # A column of integers with a hole would become floats; objects keep the hole visible as None.
+    values = np.array(column.to_pylist(), dtype=object) if column.null_count else column.to_numpy()
+    labels = checked(values, where=f"{where}, column {name!r}")
+    names = _class_names(table.schema, name)
+    if names is not None:
+        check_names(labels, names, where=f"{where}, column {name!r}")
+    return LabelColumn(labels, names)
+
+
+def _class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
+    if b"huggingface" not in (schema.metadata or {}):
+        return None
+    from datasets import ClassLabel, Features
+
+    feature = Features.from_arrow_schema(schema).get(column)
+    return tuple(feature.names) if isinstance(feature, ClassLabel) else None
+
+
+def _image_column(table: pa.Table, options: Options, label: str, where: str) -> str | None:
+    import pyarrow as pa
+
+    def holds_images(field: pa.Field) -> bool:
+        if pa.types.is_struct(field.type):
+            return bool(field.type.get_field_index("bytes") >= 0)
+        return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+
+    found: list[str] = [field.name for field in table.schema if field.name != label and holds_images(field)]
+    if options.image is not None:
+        name = _known(table, options.image, where)
+        if name not in found:
+            raise InputError(
+                f"{where}: column {name!r} is of type {table.schema.field(name).type}; "
+                "images are encoded bytes, or a struct with bytes and path"
+            )
+        return name
+    if options.features is not None or not found:
+        return None
+    if len(found) > 1:
+        raise InputError(
+            f"{where}: several columns hold images; choose one with --image (image=): {', '.join(found)}"
+        )
+    return found[0]
+
+
+def _images(table: pa.Table, name: str) -> ImageColumn:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = table.column(name)
+    if not pa.types.is_struct(column.type):
+        return ImageColumn(column, None)
+    has_path = column.type.get_field_index("path") >= 0
+    return ImageColumn(
+        pc.struct_field(column, "bytes"), pc.struct_field(column, "path") if has_path else None
+    )
+
+
+def _feature_columns(
+    table: pa.Table, options: Options, label: str, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if options.features is not None:
+        if label in options.features:
+            raise InputError(f"{where}: column {label!r} is the label and cannot be a feature too")
+        return tuple(_known(table, name, where) for name in options.features), ()
+    others = [field for field in table.schema if field.name != label]
+    numeric = tuple(
+        field.name for field in others if _is_number(field.type) and field.name not in _INDEX_NAMES
+    )
+    if not numeric:
+        raise InputError(
+            f"{where}: no column of numbers or images beside the label {label!r}; "
+            f"has {', '.join(f'{field.name} ({field.type})' for field in others) or 'no other column'}"
+        )
+    left_out = [field.name for field in others if field.name not in numeric]
+    return numeric, (f"columns that are not features: {', '.join(map(repr, left_out))}",) if left_out else ()
+
+
+def _features(table: pa.Table, columns: tuple[str, ...], where: str) -> Tensor:
+    for name in columns:
+        kind = table.schema.field(_known(table, name, where)).type
+        if not _is_number(kind):
+            raise InputError(
+                f"{where}: column {name!r} is of type {kind}, not numbers; leave it out of the features"
+            )
+    values = np.stack([table.column(name).to_numpy().astype(np.float64) for name in columns], axis=1)
+    return finite_features(values, where=where, columns=columns)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return bool(
+        types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+    )
