@@ -20,13 +20,14 @@ def symmetric_beta(
     alpha: float, count: int, device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
     """`count` draws of Beta(α, α), drawn where the generator lives, moved to `device`."""
-    # torch.distributions takes no generator; this is the sampler beneath its Gamma.
-    shape = torch.full((2, count), alpha, dtype=torch.float64)
-    gammas = torch._standard_gamma(shape.to(_home(device, generator)), generator)
-    # A tiny α makes both gammas underflow to zero; a Beta so narrow sits on 0 and 1, either as good.
-    total = gammas.sum(0)
-    share = torch.where(total > 0, gammas[0] / total, torch.ones_like(total))
-    return share.to(device=device, dtype=torch.float32)
+    home = _home(device, generator)
+    alpha = max(alpha, 1e-30)  # below that nothing changes: it sits on 0 and 1
+    # Two Gamma(α) draws as X / (X + Y), in logarithms and by way of Gamma(α+1) · U^(1/α), because Gamma(α) itself
+    # underflows for small α. torch.distributions takes no generator; this is the sampler beneath its Gamma.
+    shape = torch.full((2, count), alpha + 1, dtype=torch.float64, device=home)
+    uniforms = 1 - torch.rand(2, count, generator=generator, dtype=torch.float64, device=home)
+    logs = torch._standard_gamma(shape, generator).log() + uniforms.log() / alpha
+    return torch.sigmoid(logs[0] - logs[1]).to(device=device, dtype=torch.float32)
 
 
 def index_below(bounds: Tensor, uniforms: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class BetaRatio(Ratio):
         per_row: a draw for each row instead of one for the batch; `value` is then the mean of the last draws.
 
     Raises:
-        InputError: where α is not above 0.
+        InputError: where α is not above 0, or not finite.
 
     Example:
         >>> weight = BetaRatio(1.0).draw(torch.tensor([0, 1]), torch.Generator().manual_seed(0))
@@ -85,15 +85,17 @@ class BetaRatio(Ratio):
 
     def __init__(self, alpha: float = 1.0, *, per_row: bool = False) -> None:
         super().__init__()
-        if not alpha > 0:
-            raise InputError(f"alpha: {alpha} is not above 0")
+        if not 0 < alpha < float("inf"):
+            raise InputError(
+                f"alpha: {alpha} must be above 0, and finite (for one fixed ratio, use FixedRatio)"
+            )
         self.alpha = float(alpha)
         self.per_row = per_row
         self.register_buffer("_value", torch.tensor(0.5))
 
     @property
     def value(self) -> Tensor:
-        return self._value
+        return self._value.clone()  # the buffer changes with every draw
 
     def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         rows = len(labels)
@@ -150,6 +152,7 @@ class AccuracyRatio(Ratio):
             raise InputError("num_classes: needed where the accuracy is class-balanced")
         if not window > 0:
             raise InputError(f"window: {window} samples; it must be above 0")
+        self.num_classes = num_classes
         self.curve = curve if curve is not None else Exponential()
         self.source = accuracy
         self.balanced = balanced
