@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from midmix.errors import InputError
 from midmix.mixing.plan import Plan
-from midmix.mixing.site import Change, Features, Site
-
-RANDOM_OR_STATEFUL = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+from midmix.mixing.site import Features, Site
 
 
 class Attachment:
@@ -26,54 +26,66 @@ class Attachment:
     """
 
     def __init__(self, model: nn.Module, sites: tuple[Site, ...], num_classes: int, *, watch: bool) -> None:
+        self.model = model
         self.plan: Plan | None = None
+        self.running = False  # the model's forward pass is to be mixed by the plan
         self.reached = False  # the plan's site was passed, mixing or not
         self.mixed = False  # rows were mixed there
+        self.observed = False  # the batch's clean logits were counted
         self.clean_logits: Tensor | None = None
         self.handles: list[RemovableHandle] = []
         self.watch = watch
-        for number, site in enumerate(sites):
-            self.handles += site.hook(model, num_classes, self._change(number, isinstance(site, Features)))
+        try:
+            for number, site in enumerate(sites):
+                change = partial(self._change, number, isinstance(site, Features))
+                self.handles += site.hook(model, num_classes, change)
+        except InputError:
+            self.remove()
+            raise
 
     @contextmanager
-    def running(self, plan: Plan) -> Iterator[None]:
+    def run(self, plan: Plan) -> Iterator[None]:
         """Mixes by this plan, until the block ends, whenever the model runs in training mode."""
-        self.plan, self.reached, self.mixed, self.clean_logits = plan, False, False, None
+        self.plan, self.running = plan, True
+        self.reached = self.mixed = self.observed = False
+        self.clean_logits = None
         try:
             yield
         finally:
-            self.plan = None
+            self.running = False
 
     def remove(self) -> None:
         """Takes all hooks off the model."""
         for handle in self.handles:
             handle.remove()
 
-    def _change(self, number: int, features: bool) -> Change:
-        def change(module: nn.Module, activations: Tensor) -> Tensor:
-            plan = self.plan
-            if plan is None or plan.site != number:
-                return activations
-            self.reached = True
-            if not module.training:
-                return activations
-            self.mixed = True
-            if features and self.watch and plan.clean is None:
-                self.clean_logits = _answer(module, activations)
-            return plan.apply(activations)
+    def _change(self, number: int, features: bool, module: nn.Module, activations: Tensor) -> Tensor:
+        plan = self.plan
+        if plan is None or plan.site != number or not (self.running or _recomputing()):
+            return activations
+        self.reached = True
+        if not module.training:
+            return activations
+        self.mixed = True
+        if features and self.watch and self.running and plan.clean is None:
+            self.clean_logits = _answer(module, activations)
+        return plan.apply(activations)
 
-        return change
+
+def _recomputing() -> bool:
+    """Whether a backward pass runs: gradient checkpointing then repeats the forward pass, and so must the mixing."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def _answer(head: nn.Module, features: Tensor) -> Tensor:
-    """The head's logits without a gradient and without a trace: no dropout, no batch statistics, no hooks."""
-    unsteady = [m for m in head.modules() if isinstance(m, RANDOM_OR_STATEFUL) and m.training]
-    for module in unsteady:
+    """The head's logits as in evaluation, without a gradient and without a trace in its batch statistics."""
+    training = [module for module in head.modules() if module.training]
+    for module in training:
         module.training = False
     try:
         with torch.no_grad():
             logits: Tensor = head.forward(features)
             return logits
     finally:
-        for module in unsteady:
+        for module in training:
             module.training = True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from midmix.mixing.labels import Labels, OneSided
 from midmix.mixing.pairing import Pairing
 from midmix.mixing.plan import CleanTerm, Plan
 from midmix.mixing.prior import Prior
-from midmix.mixing.ratio import Ratio
+from midmix.mixing.ratio import AccuracyRatio, Ratio
 from midmix.mixing.site import Features, RandomSite, Site, draw_index
 
 
@@ -81,11 +82,7 @@ class Mix(nn.Module):
         self._attachment: Attachment | None = None
         self._sites = 1
         self._plan: Plan | None = None
-        if ratio.watches and self.clean_weight == 0 and not isinstance(self.site, Features):
-            raise InputError(
-                f"{type(ratio).__name__} follows the accuracy of clean features, and {self.site!r} shows mixed ones "
-                "only: use site=Features(), or clean_weight above 0, or accuracy='given' with mix.observe(accuracy=…)"
-            )
+        self._check_parts()
 
     def plan(self, labels: Tensor, generator: torch.Generator | None = None) -> Plan:
         """Draws how the batch with these labels is mixed; in evaluation mode, that it is not.
@@ -99,7 +96,7 @@ class Mix(nn.Module):
         """
         self._check(labels)
         if not self.training:
-            return Plan.unmixed(labels, prior=self.prior.of_data())
+            return self._unmixed(labels)
         partner = self.pairing(labels, self.num_classes, generator)
         weight = self.ratio.draw(labels, generator)
         plan = replace(
@@ -142,11 +139,12 @@ class Mix(nn.Module):
             site: where to mix, in place of the mix's own site; a string names the classifier ("fc").
 
         Raises:
-            InputError: where the site is not found in the model.
+            InputError: where the site is not found in the model, or does not go with the ratio.
         """
         self.remove()
         if site is not None:
             self.site = Features(site) if isinstance(site, str) else site
+            self._check_parts()
         place = self.site
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
         self._attachment = Attachment(model, sites, self.num_classes, watch=self.ratio.watches)
@@ -169,11 +167,17 @@ class Mix(nn.Module):
         """
         if self._attachment is None:
             raise InputError("mix: no model is attached; call mix.attach(model), or use mix.plan(labels)")
-        self._plan = self.plan(labels, generator)
-        with self._attachment.running(self._plan):
-            yield self._plan
-        if self._attachment.clean_logits is not None:
-            self.observe(self._attachment.clean_logits, labels)
+        attachment = self._attachment
+        if attachment.model.training:
+            plan = self.plan(labels, generator)
+        else:  # nothing is drawn, nothing is counted
+            self._check(labels)
+            plan = self._unmixed(labels)
+        self._plan = plan
+        with attachment.run(plan):
+            yield plan
+        if attachment.clean_logits is not None and self.training:
+            self.observe(attachment.clean_logits, labels)
 
     def loss(self, logits: Tensor, criterion: Criterion = cross_entropy) -> Tensor:
         """The loss of the batch that the last `with mix(labels)` was for.
@@ -192,19 +196,49 @@ class Mix(nn.Module):
             raise InputError("loss: comes after `with mix(labels): logits = model(inputs)`")
         if not self._attachment.reached:
             raise InputError(
-                f"loss: the model ran without passing {self.site!r}; name another site, "
-                "or call the model inside the block"
+                f"loss: the model ran without passing {self.site!r}; call it inside the block, name another site, "
+                "or attach before a compiled model's first call"
             )
         plan = self._plan
         if not self._attachment.mixed:  # the model is in evaluation mode
-            return Plan.unmixed(plan.labels, prior=self.prior.of_data()).loss(logits, criterion)
-        if plan.clean is not None and self.training:
-            clean = plan.split(logits)[1]
-            if clean is not None:
-                self.observe(clean, plan.labels)
+            return self._unmixed(plan.labels).loss(logits, criterion)
+        clean = plan.split(logits)[1]
+        if clean is not None and self.training and not self._attachment.observed:
+            self._attachment.observed = True  # once a batch, however many losses are taken of it
+            self.observe(clean, plan.labels)
         return plan.loss(logits, criterion)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Buffers move with the module but stay in float32: counts in half precision would stop counting."""
+        before = dict(self.named_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in self.named_buffers():
+            if buffer.dtype != before[name].dtype:
+                buffer.data = before[name].to(buffer.device)
+        return self
+
+    def _unmixed(self, labels: Tensor) -> Plan:
+        return Plan.unmixed(labels, prior=self.prior.of_data())
+
+    def _check_parts(self) -> None:
+        """Raises where parts cannot go together."""
+        ratio = self.ratio
+        if ratio.watches and self.clean_weight == 0 and not isinstance(self.site, Features):
+            raise InputError(
+                f"{type(ratio).__name__} follows the accuracy of clean features, and {self.site!r} shows mixed ones "
+                "only: use site=Features(), or clean_weight above 0, or accuracy='given' with mix.observe(accuracy=…)"
+            )
+        if isinstance(ratio, AccuracyRatio) and ratio.balanced and ratio.num_classes != self.num_classes:
+            raise InputError(
+                f"AccuracyRatio: num_classes={ratio.num_classes} in a mix with num_classes={self.num_classes}; "
+                "both must be the same"
+            )
+
     def _check(self, labels: Tensor) -> None:
+        if not isinstance(labels, Tensor):
+            raise InputError(
+                f"labels: a {type(labels).__name__}; class indices are needed, an int64 tensor [B]"
+            )
         if labels.dtype != torch.int64 or labels.dim() != 1:
             raise InputError(
                 f"labels: {labels.dtype} of shape {tuple(labels.shape)}; class indices are needed, int64 of shape [B]"

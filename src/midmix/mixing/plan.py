@@ -15,7 +15,7 @@ Targets = tuple[tuple[Tensor, Tensor], ...]
 """Weighted hard labels: pairs of `labels [R]` and `weight [R]`; the weights of a row sum to 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CleanTerm:
     """The batch's own rows, unmixed, held against their own labels with a weight of its own."""
 
@@ -23,7 +23,7 @@ class CleanTerm:
     prior: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """How a batch of B rows becomes R mixed rows: `row_r = w_r · z[owner_r] + (1 - w_r) · z[partner_r]`.
 
@@ -73,7 +73,7 @@ class Plan:
         """Mixes `features [B, …]` into `[R, …]` (or `[R + B, …]` with a clean term); the input is left as it is.
 
         Raises:
-            InputError: where the rows are not as many as the labels, or not floating point.
+            InputError: where the rows are not as many as the labels, or not a tensor of floating point.
         """
         self._check(features)
         own = features if self.owner is None else features[self.owner]
@@ -118,7 +118,12 @@ class Plan:
             )
         return logits[:mixed], (logits[mixed:] if self.clean is not None else None)
 
-    def _check(self, features: Tensor) -> None:
+    def _check(self, features: object) -> None:
+        if not isinstance(features, Tensor):
+            raise InputError(
+                f"features: {type(features).__name__} cannot be mixed; choose a site whose activations are one tensor "
+                "(the features: site=Features())"
+            )
         if len(features) != len(self.labels):
             raise InputError(
                 f"features: {len(features)} rows, labels: {len(self.labels)}; both must be of the same batch"

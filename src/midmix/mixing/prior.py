@@ -36,7 +36,7 @@ class Prior(nn.Module):
             given = torch.as_tensor(class_counts, dtype=torch.float32)
             if given.shape != (num_classes,) or bool((given < 0).any()) or not bool(given.any()):
                 raise InputError(
-                    f"class_counts: {given.tolist()} must be one count, 0 or more, for each of the {num_classes} classes"
+                    f"class_counts: {given.tolist()} must be one count, 0 or more, for each of {num_classes} classes"
                 )
             start = start + given
         self.known = class_counts is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -42,12 +43,7 @@ class Hidden:
     name: str
 
     def hook(self, model: nn.Module, num_classes: int, change: Change) -> list[RemovableHandle]:
-        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            if isinstance(output, tuple):
-                return (change(module, output[0]), *output[1:])
-            return change(module, output)
-
-        return [named_module(model, self.name).register_forward_hook(after)]
+        return [named_module(model, self.name).register_forward_hook(partial(_change_output, change))]
 
 
 @dataclass(frozen=True)
@@ -93,19 +89,27 @@ class RandomSite:
         return f"RandomSite({', '.join(map(repr, self.sites))})"
 
 
+# Hooks are partials of functions, not closures, so that a copied or pickled model takes its own along.
 def _before(module: nn.Module, change: Change) -> RemovableHandle:
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            return (change(module, args[0]), *args[1:]), kwargs
-        for name, value in kwargs.items():
-            if isinstance(value, Tensor) and value.is_floating_point():
-                return args, {**kwargs, name: change(module, value)}
-        raise InputError(
-            f"{type(module).__name__}: was called without a floating-point tensor; mix a hidden layer "
-            "(site=Hidden('…')) or the features (site=Features())"
-        )
+    return module.register_forward_pre_hook(partial(_change_input, change), with_kwargs=True)
 
-    return module.register_forward_pre_hook(before, with_kwargs=True)
+
+def _change_input(change: Change, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if args:
+        return (change(module, args[0]), *args[1:]), kwargs
+    for name, value in kwargs.items():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return args, {**kwargs, name: change(module, value)}
+    raise InputError(
+        f"{type(module).__name__}: was called without a floating-point tensor; mix a hidden layer "
+        "(site=Hidden('…')) or the features (site=Features())"
+    )
+
+
+def _change_output(change: Change, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    if isinstance(output, tuple):
+        return (change(module, output[0]), *output[1:])
+    return change(module, output)
 
 
 def draw_index(count: int, generator: torch.Generator | None) -> int:
