@@ -1,0 +1,95 @@
+"""What every test may ask for: real data, a printed seed, an importable torchvision."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=2_000)
+
+# Declared to the dispatcher only, never run: torchvision describes these to it while it is imported.
+TORCHVISION_OPERATORS = (
+    "nms",
+    "qnms",
+    "roi_align",
+    "_roi_align_backward",
+    "ps_roi_align",
+    "_ps_roi_align_backward",
+    "roi_pool",
+    "_roi_pool_backward",
+    "ps_roi_pool",
+    "_ps_roi_pool_backward",
+    "deform_conv2d",
+    "_deform_conv2d_backward",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, metavar="N", help="seed of the random tests (default: 0)")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    data = os.environ.get("MIDMIX_DATA", "unset, tests on real data are skipped")
+    return f"seed: {config.getoption('seed')} (--seed), MIDMIX_DATA: {data}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    threads = max(1, min(2, os.cpu_count() or 1) // workers)
+    torch.set_num_threads(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # for the commands that tests start
+    config.stash[_OPERATORS] = _declare_torchvision_operators()
+
+
+_OPERATORS = pytest.StashKey["torch.library.Library | None"]()
+
+
+def _declare_torchvision_operators() -> torch.library.Library | None:
+    """Let torchvision be imported where its compiled part does not load, as beside a CPU build of torch.
+
+    timm and transformers import torchvision as soon as it is installed; without its operators that fails. The
+    returned library undoes its declarations when it is collected, so it has to be kept.
+    """
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        return None
+    for compiled in Path(found.origin).parent.glob("_C*.so"):
+        try:
+            torch.ops.load_library(str(compiled))
+        except OSError:
+            continue
+        return None
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in TORCHVISION_OPERATORS:
+        library.define(f"{operator}(...) -> ...")
+    return library
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test run, as its header shows it."""
+    return int(request.config.getoption("seed"))
+
+
+@pytest.fixture
+def generator(seed: int) -> torch.Generator:
+    """A fresh generator at the seed of this test run."""
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="session")
+def midmix_data() -> Path:
+    """The folder of real image sets that `MIDMIX_DATA` names."""
+    named = os.environ.get("MIDMIX_DATA")
+    if not named:
+        pytest.skip("MIDMIX_DATA is unset: it names the folder of real image sets")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"MIDMIX_DATA names {named}, which is not a folder; unset it to skip these tests")
+    return folder
