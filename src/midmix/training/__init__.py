@@ -1,1 +1,27 @@
+"""One training loop for every mix, criterion and network, and comparisons made of its runs."""
 
+from midmix.training.compare import Progress, collect, compare
+from midmix.training.evaluate import Answers, answer
+from midmix.training.fit import Fit, Moment
+from midmix.training.line import Line, parse_lines
+from midmix.training.run import Run, load_model, train_run
+from midmix.training.settings import Settings
+from midmix.training.split import Split, draw_split
+
+__all__ = [
+    "Answers",
+    "Fit",
+    "Line",
+    "Moment",
+    "Progress",
+    "Run",
+    "Settings",
+    "Split",
+    "answer",
+    "collect",
+    "compare",
+    "draw_split",
+    "load_model",
+    "parse_lines",
+    "train_run",
+]

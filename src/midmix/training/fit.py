@@ -1,0 +1,347 @@
+"""The one training loop: every mix, every criterion, every network, on one process or many."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from midmix.data import Labelled
+from midmix.data.augment import crop_flip
+from midmix.errors import InputError
+from midmix.mixing import Criterion, Mix
+from midmix.models import to_float
+from midmix.training.checkpoint import Checkpoints, State
+from midmix.training.evaluate import answer
+from midmix.training.history import Epoch, epoch_record
+from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.settings import Settings
+from midmix.training.split import Split
+
+CHECK_LOSS_EVERY = 20  # steps; on an accelerator each look at the loss waits for it
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands: for progress bars. `rate` is rows a second, `train_accuracy` that of clean rows."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    rate: float
+    ratio: float
+    train_accuracy: float
+
+
+class Fit:
+    """One network in training.
+
+    The same seed gives the same weights: the rows' order depends on seed and epoch alone, all other draws come from
+    one generator, and what it, the optimizer, the schedule and the mix hold goes into every checkpoint, so that an
+    interrupted run that goes on ends as an uninterrupted one does, to the bit, on the same processor and threads.
+
+    Args:
+        model: a network, on any device; it is trained in place.
+        mix: attached to the model here.
+        criterion: any per-sample loss.
+        split: the rows.
+        settings: how to train.
+        seed: of the order of rows, the augmentation and the mix.
+        accelerator: of Hugging Face Accelerate; one for the settings' precision where None.
+        checkpoints: where to keep them; None for none.
+        checkpoint_seconds: least time between two checkpoints.
+        watch: called after every step with a `Moment`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mix: Mix,
+        criterion: Criterion,
+        split: Split,
+        settings: Settings,
+        *,
+        seed: int,
+        accelerator: Accelerator | None = None,
+        checkpoints: Checkpoints | None = None,
+        checkpoint_seconds: float = 30.0,
+        watch: Callable[[Moment], None] | None = None,
+    ) -> None:
+        self.accelerator = accelerator or make_accelerator(settings)
+        self.settings = settings
+        self.split = split
+        self.criterion = criterion
+        self.seed = seed
+        self.checkpoints = checkpoints
+        self.checkpoint_seconds = checkpoint_seconds
+        self.watch = watch
+        self.images = split.train.kind == "images"
+        self.steps = math.ceil(len(split.train) / settings.batch_size)
+
+        if self.images and settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(self.accelerator.device)
+        self.mix = mix.attach(self.model)
+        if isinstance(criterion, nn.Module):
+            criterion.to(self.accelerator.device)
+        prepared = self.accelerator.prepare(self.model, make_optimizer(self.model, settings))
+        self.network, self.optimizer = prepared
+        self.step_network = torch.compile(self.network) if settings.compile else self.network
+        updates = math.ceil(self.steps / settings.accumulate)
+        self.schedule = make_schedule(self.optimizer.optimizer, settings, updates)
+
+        self.generator = torch.Generator().manual_seed(_stream(seed, 1 + self.accelerator.process_index))
+        self.epoch = 0  # epochs finished
+        self.step = 0  # steps of the current epoch done
+        self.seconds = 0.0  # of training, evaluations left out
+        self.loss_sum = 0.0  # over the current epoch's steps, as the next
+        self.ratio_sum = torch.zeros((), device=self.accelerator.device)
+        self.history: list[Epoch] = []
+
+    def run(self) -> list[Epoch]:
+        """Trains to the end, from the last whole checkpoint where there is one; returns the evaluated epochs.
+
+        Raises:
+            InputError: where the loss is no longer finite, with the step; where the checkpoint is of another run.
+        """
+        devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(_stream(self.seed, 1000 + self.accelerator.process_index))
+            if self.checkpoints is not None and (state := self.checkpoints.latest()) is not None:
+                self.load_state_dict(state)
+            saved = time.monotonic()
+            data = _on_device(self.split.train, self.accelerator.device)
+            while self.epoch < self.settings.epochs:
+                self.model.train()
+                for _ in self._steps(data):
+                    if self.checkpoints is not None and time.monotonic() - saved >= self.checkpoint_seconds:
+                        self._save(self.checkpoints)
+                        saved = time.monotonic()
+                self._end_epoch()
+        return self.history
+
+    def _steps(self, data: Labelled) -> Iterator[None]:
+        """The rest of the current epoch, a step at a time; yields where a checkpoint may be made."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        order = torch.randperm(
+            len(data), generator=torch.Generator().manual_seed(_stream(self.seed, 0, self.epoch))
+        )
+        batches = [rows.tensor_split(world)[rank] for rows in order.tensor_split(self.steps)]
+        unchecked: list[Tensor] = []
+        started, seen = time.perf_counter(), 0
+        for rows, inputs in _fetch(data, batches[self.step :]):
+            labels = data.labels[rows.to(data.labels.device)]
+            loss = self._train_step(self._prepare(inputs), labels)
+            unchecked.append(loss.detach())
+            self.step += 1
+            last = self.step == self.steps
+            if last or loss.device.type == "cpu" or len(unchecked) >= CHECK_LOSS_EVERY:
+                self._check(unchecked)
+                unchecked = []
+                now = time.perf_counter()
+                self.seconds, started, rate = (
+                    self.seconds + now - started,
+                    now,
+                    (seen + len(rows)) / (now - started),
+                )
+                seen = 0
+                if self.watch is not None:
+                    self.watch(self._moment(rate * world))
+            else:
+                seen += len(rows)
+            if not unchecked and self._updates(self.step) and not last:
+                yield
+        self.step = 0
+
+    def _train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        update = self._updates(self.step + 1)
+        with nullcontext() if update else self.accelerator.no_sync(self.network):
+            with self.mix(labels, self.generator):
+                logits = self.step_network(inputs)
+            loss = self.mix.loss(logits, self.criterion)
+            self.accelerator.backward(loss / self.settings.accumulate)
+        if update:
+            self.optimizer.step()
+            self.schedule.step()
+            self.optimizer.zero_grad()
+        self.ratio_sum += self.mix.ratio.value
+        return loss
+
+    def _updates(self, step: int) -> bool:
+        """Whether the weights are updated after so many steps of an epoch."""
+        return step % self.settings.accumulate == 0 or step == self.steps
+
+    def _prepare(self, inputs: Tensor) -> Tensor:
+        inputs = inputs.to(self.accelerator.device, non_blocking=True)
+        if self.images and self.settings.augment == "crop-flip":
+            inputs = crop_flip(inputs, self.generator)
+        inputs = to_float(inputs)
+        if self.images and self.settings.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs
+
+    def _check(self, losses: list[Tensor]) -> None:
+        values = torch.stack(losses).double().cpu()
+        self.loss_sum += float(values.sum())
+        bad = (~values.isfinite()).nonzero()
+        if len(bad):
+            step = self.step - len(losses) + int(bad[0]) + 1
+            raise InputError(
+                f"loss: became {values[int(bad[0])].item()} at step {self.epoch * self.steps + step} "
+                f"(epoch {self.epoch + 1}, step {step} of {self.steps}); lower the learning rate "
+                f"({self.settings.learning_rate:g}), lengthen the warm-up, or use precision fp32"
+            )
+
+    def _end_epoch(self) -> None:
+        self.mix.end_epoch()
+        self.epoch += 1
+        if self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs:
+            self.history.append(self._evaluate())
+        self.loss_sum = 0.0
+        self.ratio_sum.zero_()
+
+    def _evaluate(self) -> Epoch:
+        validation = self.split.validation
+        return epoch_record(
+            epoch=self.epoch,
+            train=answer(self.model, self.split.train),
+            test=answer(self.model, self.split.test),
+            validation=None if validation is None else answer(self.model, validation),
+            counts=self.split.train.counts().tolist(),
+            train_loss=self.loss_sum / self.steps,
+            ratio=float(self.ratio_sum) / self.steps,
+            learning_rate=float(self.schedule.get_last_lr()[0]),
+            seconds=self.seconds,
+        )
+
+    def _moment(self, rate: float) -> Moment:
+        accuracy = getattr(self.mix.ratio, "accuracy", None)
+        known = self.history[-1]["train_accuracy"] if self.history else math.nan
+        return Moment(
+            epoch=self.epoch + 1,
+            epochs=self.settings.epochs,
+            step=self.step,
+            steps=self.steps,
+            rate=rate,
+            ratio=float(self.mix.ratio.value),
+            train_accuracy=known if accuracy is None else float(accuracy),
+        )
+
+    def _save(self, checkpoints: Checkpoints) -> None:
+        state = self.state_dict()
+        if self.accelerator.is_main_process:
+            checkpoints.save(self.epoch * self.steps + self.step, state)
+
+    def state_dict(self) -> State:
+        """Everything that an exact resumption needs, as tensors and plain data."""
+        random = [
+            {"draws": self.generator.get_state(), "torch": torch.get_rng_state(), "cuda": _cuda_state()}
+        ]
+        if self.accelerator.num_processes > 1:
+            random = gather_object(random)
+        scaler = self.accelerator.scaler
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {"last_epoch": self.schedule.last_epoch},
+            "mix": self.mix.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "random": random,
+            "position": {"epoch": self.epoch, "step": self.step, "seconds": self.seconds},
+            "sums": {"loss": self.loss_sum, "ratio": self.ratio_sum},
+            "history": [dict(row) for row in self.history],
+            "run": self._identity(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Takes up where `state_dict` was made.
+
+        Raises:
+            InputError: where the state is of another network, seed, split or setting.
+        """
+        ours, theirs = self._identity(), state["run"]
+        if ours != theirs:
+            differ = [
+                f"{key} {theirs.get(key)!r} there, {ours[key]!r} here"
+                for key in ours
+                if ours[key] != theirs.get(key)
+            ]
+            raise InputError(f"checkpoint: is of another run ({'; '.join(differ)}); choose another folder")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.last_epoch = state["schedule"]["last_epoch"]
+        self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self.mix.load_state_dict(state["mix"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        random = state["random"][self.accelerator.process_index]
+        self.generator.set_state(random["draws"])
+        torch.set_rng_state(random["torch"])
+        if random["cuda"] is not None:
+            torch.cuda.set_rng_state(random["cuda"])
+        position = state["position"]
+        self.epoch, self.step, self.seconds = position["epoch"], position["step"], position["seconds"]
+        self.loss_sum = state["sums"]["loss"]
+        self.ratio_sum.copy_(state["sums"]["ratio"])
+        self.history = state["history"]
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "split": self.split.hash,
+            "processes": self.accelerator.num_processes,
+            "shapes": {name: list(p.shape) for name, p in self.model.named_parameters()},
+            **self.settings.as_dict(),
+        }
+
+
+def make_accelerator(settings: Settings) -> Accelerator:
+    """Accelerate's, for the settings' precision, on the device that it finds."""
+    precision = {"fp32": "no"}.get(settings.precision, settings.precision)
+    return Accelerator(mixed_precision=precision)
+
+
+def _stream(*parts: int) -> int:
+    """A seed for one of a run's random streams; different parts give unrelated streams."""
+    # The multiplier is that of PCG-64: odd and well mixed, so that neighbouring seeds part at once.
+    state = 0
+    for part in parts:
+        state = (state * 6364136223846793005 + part + 1442695040888963407) % 2**63
+    return state
+
+
+def _fetch(data: Labelled, batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each batch's rows and inputs; rows that must be decoded are, while the batch before is trained on."""
+    inputs = data.inputs
+    if isinstance(inputs, Tensor):
+        for rows in batches:
+            yield rows, inputs[rows.to(inputs.device)]
+        return
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = [ahead.submit(inputs.__getitem__, rows) for rows in batches[:1]]
+        for number, rows in enumerate(batches):
+            decoded = waiting.pop().result()
+            waiting = [
+                ahead.submit(inputs.__getitem__, following) for following in batches[number + 1 : number + 2]
+            ]
+            yield rows, decoded
+
+
+def _on_device(data: Labelled, device: torch.device) -> Labelled:
+    """Small sets live on the device; those that are decoded row by row stay where they are."""
+    inputs = data.inputs.to(device) if isinstance(data.inputs, Tensor) else data.inputs
+    return replace(data, inputs=inputs, labels=data.labels.to(device))
+
+
+def _cuda_state() -> Tensor | None:
+    return torch.cuda.get_rng_state() if torch.cuda.is_available() else None

@@ -1,0 +1,77 @@
+"""What is written down of every evaluated epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import TypedDict
+
+from midmix.measures import classification
+from midmix.training.evaluate import Answers
+
+
+class Epoch(TypedDict):
+    """One evaluated epoch. Accuracies are shares of the test split, save where the name says otherwise."""
+
+    epoch: int
+    train_accuracy: float
+    train_loss: float
+    ratio: float
+    test_accuracy: float
+    test_balanced_accuracy: float
+    many: float
+    medium: float
+    few: float
+    nll: float
+    ece: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+def epoch_record(
+    *,
+    epoch: int,
+    train: Answers,
+    test: Answers,
+    validation: Answers | None,
+    counts: list[int],
+    train_loss: float,
+    ratio: float,
+    learning_rate: float,
+    seconds: float,
+) -> Epoch:
+    """The record of an epoch; `counts` are the training rows of each class."""
+    found = classification(test.logits, test.labels, counts)
+    return Epoch(
+        epoch=epoch,
+        train_accuracy=train.accuracy(),
+        train_loss=train_loss,
+        ratio=ratio,
+        test_accuracy=found.accuracy,
+        test_balanced_accuracy=found.balanced_accuracy,
+        many=found.many,
+        medium=found.medium,
+        few=found.few,
+        nll=found.nll,
+        ece=found.ece,
+        validation_accuracy=math.nan if validation is None else validation.accuracy(),
+        learning_rate=learning_rate,
+        seconds=seconds,
+    )
+
+
+def chosen_epochs(history: list[Epoch]) -> dict[str, Epoch]:
+    """The epochs that a results table reports: the last; the best on the validation split, where there is one;
+    and the best on the test split, which only an oracle could choose. The earliest of equals.
+
+    Example:
+        >>> rows = [{"epoch": e, "test_accuracy": t, "validation_accuracy": v}
+        ...         for e, t, v in ((1, 0.5, 0.7), (2, 0.6, 0.6), (3, 0.4, 0.5))]
+        >>> {choice: row["epoch"] for choice, row in chosen_epochs(rows).items()}
+        {'last': 3, 'validation': 1, 'test_oracle': 2}
+    """
+    chosen = {"last": history[-1]}
+    if not math.isnan(history[-1]["validation_accuracy"]):
+        chosen["validation"] = max(history, key=lambda row: row["validation_accuracy"])
+    chosen["test_oracle"] = max(history, key=lambda row: row["test_accuracy"])
+    return chosen

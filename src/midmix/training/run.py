@@ -1,0 +1,237 @@
+"""One run of a comparison: a line and a seed, trained into a folder that is finished or goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from midmix.data import Source
+from midmix.errors import InputError
+from midmix.measures import shot_groups
+from midmix.models import build, describe, fit_normalization
+from midmix.training.checkpoint import Checkpoints
+from midmix.training.evaluate import answer
+from midmix.training.fit import Fit, Moment
+from midmix.training.history import Epoch, chosen_epochs
+from midmix.training.line import Line
+from midmix.training.settings import Settings
+from midmix.training.split import draw_split
+
+RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
+VERSIONS = ("midmix", "torch", "numpy", "accelerate", "datasets", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run is: everything that its numbers depend on, besides the source's rows.
+
+    Attributes:
+        line: method and criterion.
+        seed: of the split, the network's weights, and all draws in training.
+        settings: how the network is trained.
+        imbalance, profile, validation: as `draw_split` takes them.
+    """
+
+    line: Line
+    seed: int
+    settings: Settings
+    imbalance: float | None = None
+    profile: Literal["exp", "step"] = "exp"
+    validation: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.line.slug}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Who is told what while a run goes on."""
+
+    moment: Callable[[Moment], None] | None = None
+    say: Callable[[str], None] = field(default=print)
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The record of the run in this folder, or None where none has finished there."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def train_run(
+    run: Run,
+    source: Source,
+    folder: Path,
+    *,
+    watching: Watching = Watching(),
+    checkpoint_seconds: float = 30.0,
+) -> dict[str, Any]:
+    """Trains one run into its folder, from its last whole checkpoint where it was interrupted; returns its record.
+
+    The folder holds `run.json` (the record, written last: its presence says that the run is finished),
+    `history.parquet` (a row an evaluated epoch), `test.npz` (logits, features, labels of the test rows at the last
+    epoch) and `model.safetensors`; while the run goes on, `checkpoints/`.
+
+    Raises:
+        InputError: for data that cannot be split so, a loss that is no longer finite, a checkpoint of another run.
+    """
+    split = draw_split(
+        source, seed=run.seed, imbalance=run.imbalance, profile=run.profile, validation=run.validation
+    )
+    classes, counts = source.train.classes, split.train.counts()
+    model = build(
+        run.settings.network, split.train.shape, len(classes), width=run.settings.width, seed=run.seed
+    )
+    fit_normalization(model, split.train.inputs)
+    checkpoints = Checkpoints(folder / "checkpoints", watching.say)
+    fit = Fit(
+        model,
+        run.line.mix(len(classes), counts),
+        run.line.per_sample_loss(),
+        split,
+        run.settings,
+        seed=run.seed,
+        checkpoints=checkpoints,
+        checkpoint_seconds=checkpoint_seconds,
+        watch=watching.moment,
+    )
+    history = fit.run()
+    shots = shot_groups(counts)
+    record = {
+        "method": run.line.method,
+        "criterion": run.line.criterion,
+        "seed": run.seed,
+        "source": source.name,
+        "shape": list(split.train.shape),
+        "classes": list(classes),
+        "class_counts": counts.tolist(),
+        "imbalance": run.imbalance,
+        "profile": run.profile,
+        "validation": run.validation,
+        "shot_rule": shots.rule,
+        "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
+        "split_hash": split.hash,
+        "network": run.settings.network,
+        "parameters": describe(model).parameters,
+        "settings": run.settings.as_dict(),
+        "seconds": fit.seconds,
+        "versions": {name: version(name) for name in VERSIONS},
+        "hardware": hardware(fit.accelerator.device),
+    }
+    if fit.accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        tested = answer(model, split.test)
+        _save_model(model, folder / MODEL)
+        pd.DataFrame(history).to_parquet(folder / HISTORY)
+        with _whole(folder / TEST) as path, path.open("wb") as file:
+            np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
+        with _whole(folder / RECORD) as path:
+            path.write_text(json.dumps(record, indent=1))
+        checkpoints.clear()
+    fit.accelerator.wait_for_everyone()
+    fit.mix.remove()
+    return record
+
+
+def result_rows(folder: Path) -> list[dict[str, Any]]:
+    """A finished run's rows of the results table, one an epoch choice.
+
+    Accuracies are shares; `ratio` is the mean λ of the epoch; `seconds` are those of training, evaluations left out.
+    """
+    record = finished(folder)
+    if record is None:
+        raise InputError(f"{folder}: no finished run there")
+    history: list[Epoch] = pd.read_parquet(folder / HISTORY).to_dict("records")  # type: ignore[assignment]
+    return [
+        {
+            "method": record["method"],
+            "criterion": record["criterion"],
+            "seed": record["seed"],
+            "split_hash": record["split_hash"],
+            "epoch_choice": choice,
+            "epoch": int(row["epoch"]),
+            "accuracy": row["test_accuracy"],
+            "balanced_accuracy": row["test_balanced_accuracy"],
+            **{
+                name: row[name] for name in ("many", "medium", "few", "nll", "ece", "train_accuracy", "ratio")
+            },
+            "network": record["network"],
+            "parameters": record["parameters"],
+            "seconds": record["seconds"],
+        }
+        for choice, row in chosen_epochs(history).items()
+    ]
+
+
+def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network of a finished run, in evaluation mode, and the run's record. Executes no code of the files.
+
+    Raises:
+        InputError: where there is no finished run, or its model file is of another network.
+    """
+    record = finished(folder)
+    if record is None:
+        raise InputError(
+            f"{folder}: holds no finished run (no {RECORD}); name a run's folder, such as DIR/runs/erm-seed0"
+        )
+    settings = record["settings"]
+    model = build(
+        settings["network"], tuple(record["shape"]), len(record["classes"]), width=settings["width"], seed=0
+    )
+    try:
+        model.load_state_dict(load_file(folder / MODEL))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{folder / MODEL}: is not a {describe(model)} of this run: {reason}") from error
+    return model.eval(), record
+
+
+def hardware(device: torch.device) -> str:
+    """The machine in words, for tables."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for text in info.read_text().splitlines():
+            if text.startswith("model name"):
+                return text.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _save_model(model: nn.Module, path: Path) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with _whole(path) as part:
+        save_file(tensors, part)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name to write to; the file takes its own name when it is whole, and leaves nothing behind otherwise."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""How a network is trained: everything that a run's numbers depend on besides data, method and seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from midmix.errors import InputError, unknown
+
+OPTIMIZERS = ("sgd", "adamw")
+PRECISIONS = ("fp32", "bf16", "fp16")
+AUGMENTATIONS = ("none", "crop-flip")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a training run; `Settings.for_kind` gives the defaults for images or features.
+
+    Attributes:
+        network: as `midmix.models.build` names it.
+        width: of its first stage or hidden layers, in channels or units; None for the network's own.
+        epochs: passes over the training rows.
+        batch_size: rows of a step, over all processes.
+        optimizer: "sgd" (with Nesterov momentum) or "adamw".
+        learning_rate: at its peak, after the warm-up; a cosine leads to 0 at the end.
+        momentum: of SGD.
+        weight_decay: of weights; biases and normalisation layers are not decayed.
+        warmup_epochs: epochs in which the rate rises linearly; may be a fraction.
+        accumulate: batches whose gradients make one step.
+        augment: "crop-flip" (random crop after padding by 4, horizontal flip) or "none".
+        precision: "fp32", or "bf16" or "fp16" under autocast.
+        channels_last: memory format of images; faster on most processors.
+        compile: `torch.compile` of the training step's forward and backward.
+        evaluate_every: epochs between evaluations; the last epoch always is one.
+
+    Raises:
+        InputError: for a value that cannot be, with the field's name.
+
+    Example:
+        >>> Settings.for_kind("images", epochs=30).batch_size
+        128
+    """
+
+    network: str = "mlp"
+    width: int | None = None
+    epochs: int = 100
+    batch_size: int = 64
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_epochs: float = 5
+    accumulate: int = 1
+    augment: Literal["none", "crop-flip"] = "none"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    evaluate_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS), ("augment", AUGMENTATIONS)):
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        least: dict[str, float] = {"epochs": 1, "batch_size": 2, "accumulate": 1, "evaluate_every": 1}
+        least |= {"momentum": 0, "weight_decay": 0, "warmup_epochs": 0}
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise InputError(f"{name}: {getattr(self, name)} is too small; at least {bound} is needed")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning_rate: {self.learning_rate} must be above 0 and finite")
+        if self.momentum >= 1:
+            raise InputError(f"momentum: {self.momentum} must be below 1")
+        if self.width is not None and self.width < 1:
+            raise InputError(f"width: {self.width} must be at least 1")
+
+    @classmethod
+    def for_kind(cls, kind: Literal["images", "features"], **given: Any) -> Settings:
+        """The defaults for rows of this kind, save for what is given (None stands for the default)."""
+        known = {field.name for field in fields(cls)}
+        for name in given:
+            if name not in known:
+                raise unknown("setting", name, known)
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return cls(**{**DEFAULTS[kind], **chosen})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, as plain data."""
+        return asdict(self)
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "features": {"network": "mlp", "epochs": 100, "batch_size": 64, "learning_rate": 0.05},
+    "images": {"network": "resnet-20", "epochs": 60, "batch_size": 128, "augment": "crop-flip"},
+}

@@ -1,0 +1,69 @@
+"""The rows of one run: which train, which choose the epoch, which test; drawn from a seed and named by a hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from midmix.data import Labelled, Source, long_tailed, split_hash, validation_split
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training, validation and test rows of a run; `hash` names the training and validation rows drawn."""
+
+    train: Labelled
+    test: Labelled
+    validation: Labelled | None
+    hash: str
+
+
+def draw_split(
+    source: Source,
+    *,
+    seed: int,
+    imbalance: float | None = None,
+    profile: Literal["exp", "step"] = "exp",
+    validation: float = 0.0,
+) -> Split:
+    """Draws a run's rows from a source, without replacement.
+
+    Validation rows are drawn first, a share of every class; then, where `imbalance` is given, the long-tailed
+    subsample from what is left. The test rows are the source's own, the same for every seed.
+
+    Args:
+        source: labelled training and test data.
+        seed: of both draws.
+        imbalance: rows of the largest class over rows of the smallest; None keeps the source's own counts.
+        profile: how the counts fall from the first class to the last, "exp" or "step".
+        validation: share of the training rows held out to choose an epoch by; 0 for none.
+
+    Raises:
+        InputError: as `midmix.data.long_tailed` and `midmix.data.validation_split` do.
+
+    Example:
+        >>> from midmix.data import load
+        >>> draw_split(load("digits"), seed=0, imbalance=50).train.counts().tolist()
+        [106, 68, 44, 28, 18, 12, 7, 5, 3, 2]
+    """
+    rows = torch.arange(len(source.train))
+    held_out = rows[:0]
+    if validation:
+        rows, held_out = validation_split(source.train.labels, fraction=validation, seed=seed)
+    if imbalance is not None:
+        drawn = long_tailed(
+            source.train.labels[rows],
+            imbalance_ratio=imbalance,
+            profile=profile,
+            seed=seed,
+            classes=source.train.classes,
+        )
+        rows = rows[drawn]
+    return Split(
+        train=source.train.select(rows),
+        test=source.test,
+        validation=source.train.select(held_out) if validation else None,
+        hash=split_hash(rows, held_out),
+    )
