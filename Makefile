@@ -9,6 +9,8 @@ EXTRAS := dev,bench,lightning,timm,transformers,umap
 CODE   := src tests $(wildcard benchmarks examples docs)
 # Arguments for pytest, such as PYTEST="tests/models -x".
 PYTEST ?=
+# Test processes side by side; 0 runs the tests in one process that a debugger can stop.
+JOBS   ?= 2
 
 DEMO_METHODS := erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup,balanced-am-mixup+balanced_softmax
 
@@ -33,10 +35,10 @@ types: $(VENV)/development ## Check types.
 	$(BIN)/mypy $(CODE)
 
 unit: $(VENV)/development ## Run the tests and the examples in docstrings.
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest --numprocesses $(JOBS) $(PYTEST)
 
 fuzz: $(VENV)/development ## Run the property tests at length, from a new seed.
-	$(BIN)/pytest -m hypothesis --hypothesis-profile fuzz --seed "$$(date +%s)" $(PYTEST)
+	$(BIN)/pytest --numprocesses $(JOBS) -m hypothesis --hypothesis-profile fuzz --seed "$$(date +%s)" $(PYTEST)
 
 bench: $(VENV)/development ## Run every benchmark.
 	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
