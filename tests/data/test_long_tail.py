@@ -85,9 +85,12 @@ def test_a_class_without_rows_is_told_with_a_ratio_that_works() -> None:
     assert labels[long_tailed(labels, imbalance_ratio=40, seed=0)].bincount().tolist()[-1] == 1
 
 
-def test_a_short_class_is_named_as_the_reason() -> None:
+def test_the_ratio_that_is_offered_works_with_a_short_class_too() -> None:
     labels = torch.arange(3).repeat_interleave(torch.tensor([100, 1, 100]))
-    with pytest.raises(InputError, match=r"class 'b' has only 1 row"):
+    with pytest.raises(
+        InputError,
+        match=r"'c' without .* have only 10; use a ratio of at most 3$",
+    ):
         long_tailed(labels, imbalance_ratio=30, seed=0, classes=("a", "b", "c"))
 
 

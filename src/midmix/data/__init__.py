@@ -3,17 +3,21 @@
 from midmix.data.augment import crop_flip
 from midmix.data.labelled import Inputs, Labelled, LazyInputs, Source
 from midmix.data.load import from_arrays, load
-from midmix.data.long_tail import long_tailed, profile_counts
+from midmix.data.long_tail import Profile, long_tailed, profile_counts
 from midmix.data.splits import split_hash, validation_split
+from midmix.data.unlabelled import Unlabelled, load_unlabelled
 
 __all__ = [
     "Inputs",
     "Labelled",
     "LazyInputs",
+    "Profile",
     "Source",
+    "Unlabelled",
     "crop_flip",
     "from_arrays",
     "load",
+    "load_unlabelled",
     "long_tailed",
     "profile_counts",
     "split_hash",

@@ -1,19 +1,16 @@
-"""Arrays as sources: NumPy, torch and NPZ."""
+"""Arrays as sources."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from midmix.data.labels import checked
-from midmix.data.options import Options
 from midmix.data.part import LabelColumn, Part
-from midmix.errors import InputError, unknown
+from midmix.errors import InputError
 
 
 def part_from_arrays(
@@ -22,7 +19,6 @@ def part_from_arrays(
     *,
     where: str,
     classes: Sequence[str] | None = None,
-    columns: tuple[str, ...] = (),
 ) -> Part:
     """One split of arrays, checked.
 
@@ -31,7 +27,6 @@ def part_from_arrays(
         y: class indices or names, `[N]`.
         where: what messages call the arrays.
         classes: names of integer labels.
-        columns: names of the feature columns.
 
     Raises:
         InputError: for what `load` says about features and labels, and for lengths that differ.
@@ -45,10 +40,16 @@ def part_from_arrays(
     if classes is not None:
         check_names(checked_labels, classes, where=where)
     names = tuple(str(name) for name in classes) if classes is not None else None
-    rows_ = (
-        _images(values, where) if values.ndim > 2 else finite_features(values, where=where, columns=columns)
-    )
-    return Part(where, rows_, LabelColumn(checked_labels, names), columns)
+    return Part(where, inputs_of_array(values, where=where), LabelColumn(checked_labels, names))
+
+
+def inputs_of_array(values: np.ndarray, *, where: str) -> Tensor:
+    """Features `float32 [N, D]` from two dimensions, images `uint8 [N, 3, H, W]` from more.
+
+    Raises:
+        InputError: as `part_from_arrays` says of `x`.
+    """
+    return finite_features(values, where=where) if values.ndim <= 2 else _images(values, where)
 
 
 def check_names(labels: np.ndarray, names: Sequence[str], *, where: str) -> None:
@@ -72,7 +73,7 @@ def finite_features(values: np.ndarray, *, where: str, columns: Sequence[str] = 
         >>> finite_features(np.array([[1, 2], [3, np.nan]]), where="x", columns=("age", "dose"))
         Traceback (most recent call last):
         ...
-        midmix.errors.InputError: x: NaN or infinite features (1 of 4 values), the first in row 1 (counting from 0), ...
+        midmix.errors.InputError: x: features that are missing, NaN or infinite (1 of 4 values), the first in ...
     """
     if values.dtype.kind not in "biuf":
         raise InputError(
@@ -89,8 +90,8 @@ def finite_features(values: np.ndarray, *, where: str, columns: Sequence[str] = 
         row, column = (int(k) for k in np.argwhere(bad)[0])
         name = repr(columns[column]) if columns else str(column)
         raise InputError(
-            f"{where}: NaN or infinite features ({bad.sum()} of {bad.size} values), the first in row {row} "
-            f"(counting from 0), column {name}; fill them in or remove them"
+            f"{where}: features that are missing, NaN or infinite ({bad.sum()} of {bad.size} values), the first in "
+            f"row {row} (counting from 0), column {name}; fill them in or remove them"
         )
     return torch.from_numpy(features)
 
@@ -111,58 +112,3 @@ def _images(values: np.ndarray, where: str) -> Tensor:
             f"{where}: images have shape {shape}; give [N, 3, H, W], [N, H, W, 3] or grey [N, H, W]"
         )
     return torch.from_numpy(np.ascontiguousarray(values))
-
-
-_PAIRS = (("x", "y"), ("features", "labels"), ("data", "target"), ("images", "labels"))
-
-
-def read_npz(path: Path, options: Options) -> tuple[Part, Part | None]:
-    """Splits in an NPZ file: arrays `x`, `y` (or `features`, `labels`), and if there are any `x_test`, `y_test`.
-
-    `options.label` and one name in `options.features` choose other arrays; an array `classes` names the classes.
-    Nothing in the file is executed: pickled objects are refused.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: not an NPZ file; save it with numpy.savez(path, x=…, y=…)")
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = (
-            "it holds pickled objects, which are not read" if "allow_pickle" in str(error) else str(error)
-        )
-        raise InputError(
-            f"{path}: not a readable NPZ file ({reason}); save plain arrays with numpy.savez"
-        ) from None
-
-    x_name, y_name = _array_names(arrays, options, str(path))
-    for name in (x_name, y_name):
-        if name not in arrays:
-            raise unknown(f"array in {path}", name, arrays)
-    classes = [str(name) for name in arrays["classes"]] if "classes" in arrays else None
-    train = part_from_arrays(arrays[x_name], arrays[y_name], where=str(path), classes=classes)
-    ends = [name for name in (f"{x_name}_test", f"{y_name}_test") if name in arrays]
-    if len(ends) == 1:
-        raise InputError(f"{path}: has {ends[0]!r} alone; a test split needs {x_name}_test and {y_name}_test")
-    if not ends:
-        return train, None
-    where = f"{path} (test)"
-    return train, part_from_arrays(
-        arrays[f"{x_name}_test"], arrays[f"{y_name}_test"], where=where, classes=classes
-    )
-
-
-def _array_names(arrays: dict[str, np.ndarray], options: Options, where: str) -> tuple[str, str]:
-    if options.features is not None and len(options.features) != 1:
-        raise InputError(f"{where}: name one array of features, not {len(options.features)}")
-    x_name = options.features[0] if options.features else None
-    for x, y in _PAIRS:
-        if (x_name or x) in arrays and (options.label or y) in arrays:
-            return x_name or x, options.label or y
-    if x_name or options.label:
-        return x_name or "x", options.label or "y"
-    raise InputError(
-        f"{where}: has arrays {', '.join(sorted(arrays)) or '(none)'}; name the inputs x and the labels y"
-    )

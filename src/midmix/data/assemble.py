@@ -26,6 +26,10 @@ def assemble(name: str, train: Part, test: Part | None, options: Options) -> Sou
     if test is not None and options.test_fraction is not None:
         raise InputError(f"{name}: has a test split of its own; leave out --test-fraction (test_fraction=)")
     parts = [train] if test is None else [train, test]
+    if options.image_size is not None and isinstance(train.rows, Tensor):
+        raise InputError(
+            f"{name}: holds no encoded images that could be scaled; leave out --image-size (image_size=)"
+        )
     _encode(parts, name)  # labels that are wrong are told before the images are decoded
     inputs, parts, skipped = _open(parts, options, name)
     labels, classes, label_notes = _encode(parts, name)
@@ -48,7 +52,7 @@ def assemble(name: str, train: Part, test: Part | None, options: Options) -> Sou
             "test both; add rows, remove the class, or give a test split of your own"
         )
     train_rows, test_rows = validation_split(whole.labels, fraction=fraction, seed=options.seed)
-    note = f"test split: {len(test_rows)} of {len(whole)} rows, by class, drawn with seed {options.seed}"
+    note = f"test split: {len(test_rows)} of {len(whole)} rows, drawn by class with seed {options.seed}"
     return Source(name, whole.select(train_rows), whole.select(test_rows), train.columns, (*notes, note))
 
 
@@ -82,16 +86,6 @@ def _open(parts: list[Part], options: Options, name: str) -> tuple[list[Inputs],
         )
         for one, part in zip(encoded, parts, strict=True)
     ]
-    broken = [
-        f"{one.name(row)}: {result.broken[row]}"
-        for one, result in zip(encoded, opened, strict=True)
-        for row in sorted(result.broken)
-    ]
-    inputs = [result.inputs for result in opened]
-    if not broken:
-        return inputs, parts, ()
-    found = f"{len(broken)} of {total} images broken or empty ({listing(broken)})"
-    if not options.skip_broken:
-        raise InputError(f"{name}: {found}; repair or remove them, or go on without them with --skip-broken")
-    kept = [part.with_labels_of(result.kept) for part, result in zip(parts, opened, strict=True)]
-    return inputs, kept, (f"left out {found}",)
+    notes = images.note_broken(name, list(zip(encoded, opened, strict=True)), skip_broken=options.skip_broken)
+    kept = [part.with_labels_of(one.kept) for part, one in zip(parts, opened, strict=True)]
+    return [one.inputs for one in opened], kept, notes

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,12 +14,11 @@ from torch import Tensor
 
 from midmix.data.encoded import Encoded, decode, size_of
 from midmix.data.labelled import Inputs
+from midmix.data.labels import listing
 from midmix.errors import InputError
 
 EAGER_BYTES = 2 * 2**30
 """Pixels of a source (training and test) that are kept decoded in memory; larger ones stream."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -164,6 +162,25 @@ def open_images(
     if pixels is not None:
         return Opened(pixels[kept] if broken else pixels, kept, broken)
     return Opened(LazyImages(encoded, kept, size, image_size), kept, broken)
+
+
+def note_broken(name: str, found: Sequence[tuple[Encoded, Opened]], *, skip_broken: bool) -> tuple[str, ...]:
+    """A line on the images that could not be read, if there are any.
+
+    Raises:
+        InputError: there are, and they are not to be skipped; they are counted and the first ones named.
+    """
+    broken = [
+        f"{one.name(row)}: {opened.broken[row]}" for one, opened in found for row in sorted(opened.broken)
+    ]
+    if not broken:
+        return ()
+    what = f"{len(broken)} of {sum(len(one) for one, _ in found)} images broken or empty ({listing(broken)})"
+    if not skip_broken:
+        raise InputError(
+            f"{name}: {what}; repair or remove them, or go on without them with --skip-broken (skip_broken=True)"
+        )
+    return (f"left out {what}",)
 
 
 def _for_each(rows: Tensor, do: Callable[[int, int], None], rows_per_task: int) -> dict[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,19 +9,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from midmix.data.arrays import part_from_arrays, read_npz
+from midmix.data.arrays import part_from_arrays
 from midmix.data.assemble import assemble
 from midmix.data.builtin import BUILTIN
-from midmix.data.folder import TEST_NAMES, read_folder
+from midmix.data.files import FILE_SUFFIXES, read_directory, read_file
+from midmix.data.hub import is_hub_name, read_hub
 from midmix.data.labelled import Source
 from midmix.data.options import Options
 from midmix.data.part import Part
-from midmix.data.tables import part_of_table, read_table
 from midmix.errors import InputError
-
-_TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
-_FILE_SUFFIXES = (*_TABLE_SUFFIXES, ".npz")
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
 def load(
@@ -73,19 +68,27 @@ def load(
         >>> len(digits.train), len(digits.test)
         (1078, 719)
     """
-    options = Options(
-        label, tuple(features) if features else None, image, test_fraction, image_size, skip_broken, seed
-    )
+    columns = tuple(features) if features else None
+    options = Options(label, columns, image, test_fraction, image_size, skip_broken, seed)
     name = str(source)
-    path = Path(source).expanduser()
+    return assemble(name, *_read(name, options))
+
+
+def _read(name: str, options: Options) -> tuple[Part, Part | None, Options]:
+    path = Path(name).expanduser()
     if name in BUILTIN:
-        part, test, options = BUILTIN[name]()
-        return assemble(name, part, test, options)
+        if options != Options():
+            raise InputError(
+                f"{name}: is always the same; leave out options on columns, images and the test split"
+            )
+        return BUILTIN[name]()
     if path.is_dir():
-        return assemble(name, *_read_directory(path, options), options)
+        return *read_directory(path, options), options
     if path.is_file():
-        return assemble(name, *_read_file(path, None, options), options)
-    raise _unknown_source(name)
+        return *read_file(path, options), options
+    if is_hub_name(name) and not path.parent.exists() and path.suffix not in FILE_SUFFIXES:
+        return *read_hub(name, options), options
+    raise unknown_source(name, path)
 
 
 def from_arrays(
@@ -128,34 +131,11 @@ def from_arrays(
     return assemble(name, train, test, Options(test_fraction=test_fraction, seed=seed))
 
 
-def _read_file(path: Path, test: Path | None, options: Options) -> tuple[Part, Part | None]:
-    if path.suffix == ".npz":
-        return read_npz(path, options)
-    if path.suffix not in _TABLE_SUFFIXES:
-        raise InputError(
-            f"{path}: cannot read {path.suffix or 'a file without a suffix'}; use {_FILE_SUFFIXES}"
-        )
-    train = part_of_table(read_table(path), options, where=str(path))
-    return train, part_of_table(read_table(test), options, where=str(test), like=train) if test else None
-
-
-def _read_directory(folder: Path, options: Options) -> tuple[Part, Part | None]:
-    for suffix in _FILE_SUFFIXES:
-        train = folder / f"train{suffix}"
-        if train.is_file():
-            tests = [folder / f"{name}{suffix}" for name in TEST_NAMES]
-            return _read_file(train, next((path for path in tests if path.is_file()), None), options)
-    return read_folder(folder)
-
-
-def _unknown_source(name: str) -> InputError:
-    parent = Path(name).expanduser().parent
-    nearby = (
-        [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")]
-        if parent.is_dir()
-        else []
-    )
-    near = get_close_matches(Path(name).name, [*BUILTIN, *nearby], n=3, cutoff=0.5)
+def unknown_source(name: str, path: Path) -> InputError:
+    """The error for a name that is no source, with the nearest built-in names and files."""
+    nearby = list(path.parent.iterdir()) if path.parent.is_dir() else []
+    known = [*BUILTIN, *(str(entry) for entry in nearby if entry.is_dir() or entry.suffix in FILE_SUFFIXES)]
+    near = get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}? " if near else ""
     return InputError(
         f"unknown source {name!r}: {hint}A source is {', '.join(BUILTIN)}, a folder or file (Parquet, CSV, NPZ), "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -80,21 +80,30 @@ def long_tailed(
     if len(available) < 2:
         raise InputError("a long-tailed subsample needs at least two classes")
 
-    def wanted(n_max: int) -> list[int]:
+    names = classes or [str(c) for c in range(len(available))]
+    if 0 in available:
+        raise InputError(f"class {names[available.index(0)]!r} has no training row to draw from")
+    quota = _largest_quota(available, imbalance_ratio, profile)
+    if 0 in quota:
+        works = bisect_left(
+            range(1, math.ceil(imbalance_ratio)),
+            True,
+            key=lambda ratio: 0 in _largest_quota(available, ratio, profile),
+        )
+        raise InputError(
+            f"imbalance ratio {imbalance_ratio:g} ({profile}) leaves class {names[quota.index(0)]!r} without a "
+            f"training row, as the largest class can have only {max(quota)}; use a ratio of at most {works}"
+        )
+    return draw_per_class(labels, torch.tensor(quota), seed=seed)
+
+
+def _largest_quota(available: Sequence[int], imbalance_ratio: float, profile: Profile) -> list[int]:
+    """The profile with the largest `n_max` that the rows at hand allow."""
+
+    def counts(n_max: int) -> list[int]:
         return profile_counts(n_max, len(available), imbalance_ratio=imbalance_ratio, profile=profile)
 
     def too_many(n_max: int) -> bool:
-        return any(want > have for want, have in zip(wanted(n_max), available, strict=True))
+        return any(want > have for want, have in zip(counts(n_max), available, strict=True))
 
-    n_max = bisect_right(range(available[0] + 1), False, key=too_many) - 1
-    quota = wanted(n_max)
-    if min(quota) == 0:
-        short = min(range(len(available)), key=lambda c: available[c] / max(wanted(10**6)[c], 1))
-        empty = quota.index(0)
-        name = (classes or [str(c) for c in range(len(available))]).__getitem__
-        raise InputError(
-            f"imbalance ratio {imbalance_ratio:g} ({profile}) leaves class {name(empty)!r} without a training row: "
-            f"class {name(short)!r} has only {available[short]} rows, so the largest class can have {n_max}; "
-            f"use a ratio of at most {max(n_max, 1)}"
-        )
-    return draw_per_class(labels, torch.tensor(quota), seed=seed)
+    return counts(bisect_right(range(available[0] + 1), False, key=too_many) - 1)

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from midmix.errors import InputError
 
+TEST_NAMES = ("test", "validation", "valid", "val", "dev")
+"""What a test split is called, best first: sets like ImageNet publish no labels for their test rows."""
+
 
 def draw_per_class(labels: Tensor, quota: Tensor, *, seed: int) -> Tensor:
     """Draw `quota[c]` rows of each class c, without replacement.

@@ -1,0 +1,99 @@
+"""Data sets on the Hugging Face Hub, by name."""
+
+from __future__ import annotations
+
+import re
+
+from midmix.data.options import Options
+from midmix.data.part import Part
+from midmix.data.splits import TEST_NAMES
+from midmix.data.tables import is_unlabelled, part_of_table
+from midmix.errors import InputError
+
+_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+_PROBE_SECONDS = 10.0
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether this has the form `owner/name` or `owner/name:configuration`.
+
+    Example:
+        >>> is_hub_name("uoft-cs/cifar10"), is_hub_name("nyu-mll/glue:cola"), is_hub_name("./cifar10.csv")
+        (True, True, False)
+    """
+    return _NAME.fullmatch(name) is not None and not name.startswith(".")
+
+
+def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
+    """Training and test rows of a data set on the Hub; downloads it, unless it is in the cache of `datasets`.
+
+    The test rows are the split `test`, or where that has no labels, or is missing, `validation`.
+
+    Raises:
+        InputError: there is no network, no such data set or configuration, or no training split.
+    """
+    import datasets
+
+    repository, _, configuration = name.partition(":")
+    _probe(repository)
+    try:
+        loaded = datasets.load_dataset(repository, configuration or None)
+    except ConnectionError:
+        raise _unreachable(repository) from None
+    except (ValueError, RuntimeError, OSError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(
+            f"{name}: not loaded from the Hugging Face Hub: {' '.join(str(error).split())} "
+            "(a configuration is named owner/name:configuration)"
+        ) from None
+
+    # Images stay encoded in the files that `datasets` maps into memory.
+    tables = {
+        split: data.data.table.replace_schema_metadata(data.features.arrow_schema.metadata)
+        for split, data in loaded.items()
+    }
+    if "train" not in tables:
+        raise InputError(f"{name}: has no split named train, only {', '.join(tables)}")
+    train = part_of_table(tables["train"], options, where=f"{name}, train")
+    for split in TEST_NAMES:
+        if split in tables and not is_unlabelled(tables[split], options, where=f"{name}, {split}"):
+            return train, part_of_table(tables[split], options, where=f"{name}, {split}", like=train)
+    return train, None
+
+
+def _probe(repository: str) -> None:
+    """Ask the Hub once, because `datasets` tries for half a minute before it gives up."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        HfApi().dataset_info(repository, timeout=_PROBE_SECONDS)
+    except OfflineModeIsEnabled:
+        return  # the user asked for the cached copy
+    except GatedRepoError:
+        raise InputError(
+            f"{repository}: ask for access on huggingface.co/datasets/{repository}, then log in with hf auth login"
+        ) from None
+    except RepositoryNotFoundError:
+        raise InputError(
+            f"unknown source {repository!r}: nothing on the disk and no public data set on the Hugging Face Hub has "
+            "this name; check it, or for a private one log in with hf auth login"
+        ) from None
+    except HfHubHTTPError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{repository}: the Hugging Face Hub answers with an error ({reason}); try again later"
+        ) from None
+    except Exception:  # the client's transport library, and its errors, change between releases
+        raise _unreachable(repository) from None
+
+
+def _unreachable(repository: str) -> InputError:
+    return InputError(
+        f"{repository}: nothing on the disk has this name, and the Hugging Face Hub cannot be reached; connect to the "
+        "network, set HF_HUB_OFFLINE=1 to use the copy of an earlier download, or give a folder or file"
+    )

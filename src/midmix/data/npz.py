@@ -1,0 +1,81 @@
+"""NPZ files as sources."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from midmix.data.arrays import part_from_arrays
+from midmix.data.options import Options
+from midmix.data.part import Part
+from midmix.errors import InputError, unknown
+
+_PAIRS = (("x", "y"), ("features", "labels"), ("images", "labels"), ("data", "target"))
+"""Names of the inputs and labels that are found without being told."""
+INPUT_ARRAYS = tuple(x for x, _ in _PAIRS)
+"""Names of the inputs alone."""
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ file. Nothing in the file is executed: pickled objects are refused.
+
+    Raises:
+        InputError: the file is not an NPZ file of plain arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        pickled = "allow_pickle" in str(error)
+        reason = (
+            "it holds pickled objects, which are not read"
+            if pickled
+            else "it is cut off or of another format"
+        )
+        raise InputError(
+            f"{path}: not a readable NPZ file ({reason}); save arrays with numpy.savez"
+        ) from None
+
+
+def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Part | None]:
+    """Arrays `x` and `y`, or `features` and `labels`, and a test split in `x_test` and `y_test` or in a second file.
+
+    `options.features` (one name) and `options.label` choose other arrays; an array `classes` names the classes.
+
+    Raises:
+        InputError: an array is unknown or half of a pair; and as `part_from_arrays`.
+    """
+    arrays = read_arrays(path)
+    x, y = array_names(arrays, options, where=str(path))
+    names = arrays.get("classes")
+    classes = None if names is None else [str(name) for name in names.ravel()]
+
+    def part(found: dict[str, np.ndarray], x: str, y: str, where: str) -> Part:
+        for name in (x, y):
+            if name not in found:
+                raise unknown(f"array in {where}", name, found)
+        return part_from_arrays(found[x], found[y], where=where, classes=classes)
+
+    train = part(arrays, x, y, str(path))
+    if test is not None:
+        return train, part(read_arrays(test), x, y, str(test))
+    x_test, y_test = f"{x}_test", f"{y}_test"
+    if not {x_test, y_test} & arrays.keys():
+        return train, None
+    return train, part(arrays, x_test, y_test, str(path))
+
+
+def array_names(arrays: dict[str, np.ndarray], options: Options, *, where: str) -> tuple[str, str]:
+    """Names of the inputs and of the labels: those asked for, or the first usual pair that is there.
+
+    Example:
+        >>> array_names({"features": np.zeros(1), "labels": np.zeros(1)}, Options(), where="a.npz")
+        ('features', 'labels')
+    """
+    if options.features is not None and len(options.features) > 1:
+        raise InputError(f"{where}: name one array of features, not {len(options.features)}")
+    inputs = options.features[0] if options.features else None
+    pairs = [(inputs or x, options.label or y) for x, y in _PAIRS]
+    return next((pair for pair in pairs if arrays.keys() >= set(pair)), pairs[0])
