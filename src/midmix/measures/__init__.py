@@ -9,21 +9,57 @@ from midmix.measures.accuracy import (
     confusion_matrix,
     shot_groups,
 )
+from midmix.measures.between_classes import (
+    centre_distances,
+    class_centres,
+    class_uniformity,
+    neighborhood_uniformity,
+)
 from midmix.measures.calibration import (
     ReliabilityBins,
     expected_calibration_error,
     negative_log_likelihood,
     reliability_bins,
 )
+from midmix.measures.estimate import Estimate
+from midmix.measures.logit_margins import Margins, margins
+from midmix.measures.margin_law import margin_band, required_margin
+from midmix.measures.neural_collapse import NC2, nc1, nc2, nc3, nc4
+from midmix.measures.report import BETTER, CollapseReport, collapse_report, report_of
+from midmix.measures.streaming import Collapse
+from midmix.measures.uniformity import uniformity_wi
+from midmix.measures.within_classes import alignment, alignment_wi
 
 __all__ = [
+    "BETTER",
+    "NC2",
     "Classification",
+    "Collapse",
+    "CollapseReport",
+    "Estimate",
+    "Margins",
     "ReliabilityBins",
     "ShotGroups",
+    "alignment",
+    "alignment_wi",
+    "centre_distances",
+    "class_centres",
+    "class_uniformity",
     "classification",
+    "collapse_report",
     "confusion_matrix",
     "expected_calibration_error",
+    "margin_band",
+    "margins",
+    "nc1",
+    "nc2",
+    "nc3",
+    "nc4",
     "negative_log_likelihood",
+    "neighborhood_uniformity",
     "reliability_bins",
+    "report_of",
+    "required_margin",
     "shot_groups",
+    "uniformity_wi",
 ]
