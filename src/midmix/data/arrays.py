@@ -32,7 +32,10 @@ def part_from_arrays(
         InputError: for what `load` says about features and labels, and for lengths that differ.
     """
     values = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
-    labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+    if isinstance(y, Tensor | np.ndarray):
+        labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+    else:  # as objects, or NumPy would turn numbers among names into names
+        labels = np.array(list(y), dtype=object)
     if values.ndim == 0 or len(values) != len(np.atleast_1d(labels)):
         rows = 0 if values.ndim == 0 else len(values)
         raise InputError(f"{where}: {rows} rows of inputs but {labels.size} labels; give one label a row")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from midmix.data.options import Options
 from midmix.data.part import Part
@@ -56,7 +57,9 @@ def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
     train = part_of_table(tables["train"], options, where=f"{name}, train")
     for split in TEST_NAMES:
         if split in tables and not is_unlabelled(tables[split], options, where=f"{name}, {split}"):
-            return train, part_of_table(tables[split], options, where=f"{name}, {split}", like=train)
+            notes = () if split == "test" else (f"test split: the split {split}",)
+            test = part_of_table(tables[split], options, where=f"{name}, {split}", like=train)
+            return replace(train, notes=(*train.notes, *notes)), test
     return train, None
 
 

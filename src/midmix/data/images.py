@@ -84,18 +84,18 @@ def decode_all(
     rows_per_task: int = 64,
 ) -> Decoded:
     """Decode rows into one tensor; rows of another size than `size` are left black and their sizes reported."""
-    pixels = np.zeros((len(rows), *size, 3), dtype=np.uint8)
+    pixels = np.zeros((len(rows), 3, *size), dtype=np.uint8)
     others: set[tuple[int, int]] = set()
 
     def one(position: int, row: int) -> None:
         image = decode(encoded.read(row), image_size=image_size)
         if image.shape[:2] == size:
-            pixels[position] = image
+            pixels[position] = image.transpose(2, 0, 1)
         else:
             others.add((image.shape[0], image.shape[1]))
 
     broken = _for_each(rows, one, rows_per_task)
-    return Decoded(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), broken, frozenset(others))
+    return Decoded(torch.from_numpy(pixels), broken, frozenset(others))
 
 
 @dataclass(frozen=True)
@@ -206,3 +206,6 @@ def _for_each(rows: Tensor, do: Callable[[int, int], None], rows_per_task: int) 
 def _threads() -> ThreadPoolExecutor:
     """Threads are enough: Pillow's decoders release the interpreter's lock."""
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="midmix-decode")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has no threads but its own

@@ -59,8 +59,9 @@ def checked(values: np.ndarray, *, where: str) -> np.ndarray:
     if values.dtype.kind == "U" or (values.dtype.kind == "O" and all(isinstance(v, str) for v in values)):
         return values.astype(object)
     if values.dtype.kind not in "iuf":
+        kinds = " and ".join(sorted({type(value).__name__ for value in values}))
         raise InputError(
-            f"{where}: labels are of type {values.dtype}; a label is a class index (0, 1, …) or a name"
+            f"{where}: labels are of type {kinds}; a label is a class index (0, 1, …) or a name, all alike"
         )
     fractional = ~np.isfinite(values) | (values != np.floor(values))
     if fractional.any():

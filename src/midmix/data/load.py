@@ -24,7 +24,7 @@ def load(
     source: str | Path,
     *,
     label: str | None = None,
-    features: Sequence[str] | None = None,
+    features: str | Sequence[str] | None = None,
     image: str | None = None,
     test_fraction: float | None = None,
     image_size: int | None = None,
@@ -48,7 +48,7 @@ def load(
     Args:
         source: name or path.
         label: column or array of the labels; `None` finds `label` or `labels`.
-        features: columns of the features; `None` takes every numeric column but the label.
+        features: column or columns of the features; `None` takes every numeric column but the label.
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none; `None` is 0.2.
         image_size: side in pixels of the square that images are scaled and cropped to.
@@ -68,7 +68,7 @@ def load(
         >>> len(digits.train), len(digits.test)
         (1078, 719)
     """
-    columns = tuple(features) if features else None
+    columns = (features,) if isinstance(features, str) else tuple(features or ()) or None
     options = Options(label, columns, image, test_fraction, image_size, skip_broken, seed)
     name = str(source)
     return assemble(name, *_read(name, options))
@@ -82,7 +82,7 @@ def _read(name: str, options: Options) -> tuple[Part, Part | None, Options]:
                 f"{name}: is always the same; leave out options on columns, images and the test split"
             )
         return BUILTIN[name]()
-    if path.is_dir():
+    if name and path.is_dir():  # an empty name would be the current folder
         return *read_directory(path, options), options
     if path.is_file():
         return *read_file(path, options), options

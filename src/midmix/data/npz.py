@@ -25,7 +25,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         InputError: the file is not an NPZ file of plain arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         pickled = "allow_pickle" in str(error)

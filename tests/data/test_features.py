@@ -1,0 +1,331 @@
+"""Feature columns and arrays: CSV, Parquet, NPZ, Python; and everything that is wrong with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from midmix.data import from_arrays, load, load_unlabelled
+from midmix.errors import InputError
+
+PETS = """age,name,weight,tame,label
+1,Rex,20.5,true,dog
+2,Tom,4.5,false,cat
+3,Max,22,true,dog
+4,Kit,5,true,cat
+"""
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    path = tmp_path / "pets.csv"
+    path.write_text(PETS)
+    return path
+
+
+class TestTable:
+    def test_numeric_columns_are_features_and_the_others_are_noted(self, pets: Path) -> None:
+        source = load(pets, test_fraction=0.5)
+        assert source.columns == ("age", "weight", "tame")
+        assert source.train.kind == "features"
+        assert source.train.classes == ("cat", "dog")
+        assert source.notes[0] == "columns that are not features: 'name'"
+        rows = {
+            tuple(row.tolist())
+            for data in (source.train, source.test)
+            for row in torch.as_tensor(data.inputs)
+        }
+        assert rows == {(1, 20.5, 1), (2, 4.5, 0), (3, 22, 1), (4, 5, 1)}
+        assert isinstance(source.train.inputs, torch.Tensor)
+        assert source.train.inputs.dtype == torch.float32
+
+    def test_named_columns(self, pets: Path) -> None:
+        source = (
+            load(pets, features=["weight", "age"], label="tame", test_fraction=0.5, seed=1) if False else None
+        )
+        source = load(pets, features=["weight", "age"], test_fraction=0.5)
+        assert source.columns == ("weight", "age")
+        assert source.notes == ("test split: 2 of 4 rows, drawn by class with seed 0",)
+
+    @pytest.mark.parametrize("delimiter", [";", "\t"])
+    def test_other_delimiters(self, tmp_path: Path, delimiter: str) -> None:
+        path = tmp_path / ("pets.tsv" if delimiter == "\t" else "pets.csv")
+        path.write_text(PETS.replace(",", delimiter))
+        assert load(path).columns == ("age", "weight", "tame")
+
+    def test_a_folder_of_train_and_test(self, tmp_path: Path) -> None:
+        (tmp_path / "train.csv").write_text("a,b,label\n1,2,0\n3,4,1\n5,6,1\n")
+        (tmp_path / "test.csv").write_text("label,b,a\n1,8,7\n")
+        source = load(tmp_path)
+        assert source.test.inputs[torch.tensor([0])].tolist() == [[7, 8]]  # by name, not by place
+        assert source.train.counts().tolist() == [1, 2]
+
+    def test_a_test_table_that_lacks_a_column(self, tmp_path: Path) -> None:
+        (tmp_path / "train.csv").write_text("a,b,label\n1,2,0\n3,4,1\n")
+        (tmp_path / "test.csv").write_text("a,label\n1,0\n")
+        with pytest.raises(InputError, match=r"unknown column in .*test.csv 'b'"):
+            load(tmp_path)
+
+    def test_parquet_of_features(self, tmp_path: Path) -> None:
+        table = pa.table(
+            {
+                "a": [1, 2, 3, 4],
+                "b": [0.5, 1, 2, 3],
+                "label": ["x", "y"] * 2,
+                "__index_level_0__": [0, 1, 2, 3],
+            }
+        )
+        pq.write_table(table, tmp_path / "t.parquet")
+        source = load(tmp_path / "t.parquet")
+        assert source.columns == ("a", "b")
+        assert source.train.classes == ("x", "y")
+
+    def test_numbers_as_labels_keep_their_names_in_order(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("a,label\n" + "".join(f"{k},{k % 2 * 7 + 3}\n" for k in range(6)))
+        assert load(tmp_path / "t.csv").train.classes == ("3", "10")
+
+    def test_dictionary_labels(self, tmp_path: Path) -> None:
+        labels = pa.array(["x", "y", "x", "y"]).dictionary_encode()
+        pq.write_table(pa.table({"a": [1, 2, 3, 4], "label": labels}), tmp_path / "t.parquet")
+        assert load(tmp_path / "t.parquet").train.classes == ("x", "y")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a,label\n1,x\n2,\n3,y\n", r"column 'label': the label of row 1 \(counting from 0\) is missing"),
+            ("a,label\n1,0\n2,\n3,1\n", r"column 'label': the label of row 1 \(counting from 0\) is missing"),
+            ("a,label\n1,0\n2,-2\n3,1\n", r"the label of row 1 \(counting from 0\) is negative \(-2\)"),
+            ("a,label\n1,0\n2,0.5\n3,1\n", r"row 1 \(counting from 0\) is 0.5; a label is a class index"),
+            ("a,label\n1,x\n2,x\n3,x\n", "only one class, 'x'"),
+            ("a,label\n1,x\n2,x\n3,y\n", "single row, 'y'"),
+            (
+                "a,b,label\n1,2,x\n2,nan,x\n3,4,y\n4,inf,y\n",
+                r"NaN or infinite \(2 of 8 values\), .* row 1 .*'b'",
+            ),
+            (
+                "a,b,label\n1,2,x\n2,,x\n3,4,y\n4,5,y\n",
+                r"\(1 of 8 values\), the first in row 1 .* column 'b'; fill",
+            ),
+            ("a,label\nu,x\nv,y\n", r"no column of numbers or images to learn from, only a \(string\)"),
+            ("label\nx\ny\n", "no column of numbers or images to learn from, only label"),
+            ("a,kind\n1,x\n", r"no column named label; .*one of: a, kind"),
+            ("a,label\n", "no rows"),
+            ("", "not a readable CSV file"),
+            ("a,label\n1,x\n2\n", "not a readable CSV file .*Expected 2 columns"),
+            ("a,label\n1,2020-01-01\n2,2020-01-02\n", "labels are of type"),
+        ],
+    )
+    def test_wrong_input_is_told_in_one_line(self, tmp_path: Path, text: str, message: str) -> None:
+        (tmp_path / "t.csv").write_text(text)
+        with pytest.raises(InputError, match=message) as caught:
+            load(tmp_path / "t.csv")
+        assert "\n" not in str(caught.value)
+        assert "t.csv" in str(caught.value)
+
+    def test_unknown_columns_have_their_nearest(self, pets: Path) -> None:
+        with pytest.raises(InputError, match=r"unknown column in .*pets.csv 'wieght': did you mean weight\?"):
+            load(pets, features=["age", "wieght"])
+        with pytest.raises(InputError, match="column 'name' is of type string, not numbers"):
+            load(pets, features=["age", "name"])
+        with pytest.raises(InputError, match="column 'label' is the label"):
+            load(pets, features=["age", "label"])
+
+    def test_options_that_have_no_meaning_here(self, pets: Path) -> None:
+        with pytest.raises(InputError, match="leave out --image-size"):
+            load(pets, image_size=32)
+
+
+class TestNpz:
+    @pytest.mark.parametrize("names", [("x", "y"), ("features", "labels"), ("data", "target")])
+    def test_usual_names(self, tmp_path: Path, names: tuple[str, str]) -> None:
+        np.savez(
+            tmp_path / "a.npz",
+            allow_pickle=False,
+            **{names[0]: np.eye(4), names[1]: np.array(["u", "v", "u", "v"])},
+        )
+        source = load(tmp_path / "a.npz")
+        assert source.train.classes == ("u", "v")
+        assert source.train.shape == (4,)
+
+    def test_own_names_and_test_split(self, tmp_path: Path) -> None:
+        np.savez(
+            tmp_path / "a.npz",
+            z=np.eye(4),
+            k=[0, 1, 0, 1],
+            z_test=np.ones((2, 4)),
+            k_test=[1, 0],
+            classes=["u", "v"],
+        )
+        source = load(tmp_path / "a.npz", features=["z"], label="k")
+        assert source.test.labels.tolist() == [1, 0]
+        assert source.test.classes == ("u", "v")
+        with pytest.raises(InputError, match=r"unknown array in .*a.npz 'kk': did you mean k"):
+            load(tmp_path / "a.npz", features=["z"], label="kk")
+        with pytest.raises(InputError, match=r"unknown array in .*a.npz 'x'"):
+            load(tmp_path / "a.npz")
+
+    def test_half_a_test_split(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", x=np.eye(4), y=[0, 1, 0, 1], x_test=np.ones((2, 4)))
+        with pytest.raises(InputError, match="'y_test'"):
+            load(tmp_path / "a.npz")
+
+    def test_train_and_test_files(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "train.npz", x=np.eye(4), y=[0, 1, 0, 1])
+        np.savez(tmp_path / "test.npz", x=np.ones((1, 4)), y=[1])
+        assert load(tmp_path).test.labels.tolist() == [1]
+
+    def test_pickles_are_refused(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", x=np.eye(2), y=np.array([{}, []], dtype=object), allow_pickle=True)
+        with pytest.raises(InputError, match="pickled objects, which are not read"):
+            load(tmp_path / "a.npz")
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"text"])
+    def test_not_npz(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(InputError, match="not a readable NPZ file"):
+            load(tmp_path / "a.npz")
+
+
+class TestArrays:
+    def test_tensors_and_class_names(self) -> None:
+        source = from_arrays(
+            torch.eye(4), torch.tensor([1, 0, 1, 0]), torch.eye(4)[:1], [1], classes=("cat", "dog")
+        )
+        assert source.train.classes == ("cat", "dog")
+        assert source.train.labels.tolist() == [1, 0, 1, 0]
+        assert source.test.labels.tolist() == [1]
+
+    @pytest.mark.parametrize("shape", [(4, 3, 5, 5), (4, 5, 5, 3), (4, 5, 5)])
+    def test_images(self, shape: tuple[int, ...]) -> None:
+        x = np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(np.uint8)
+        source = from_arrays(x, [0, 1, 0, 1], x, [0, 1, 0, 1])
+        assert source.train.kind == "images"
+        assert source.train.shape == (3, 5, 5)
+        expected = {
+            (3, 5, 5): x,
+            (5, 5, 3): x.transpose(*range(x.ndim - 3), -1, -3, -2),
+            (5, 5): x[:, None].repeat(3, 1),
+        }
+        assert np.array_equal(source.train.inputs[torch.arange(4)].numpy(), expected[shape[1:]])
+
+    def test_the_arrays_are_not_shared(self) -> None:
+        x = np.eye(4, dtype=np.float32)
+        source = from_arrays(x, [0, 1, 0, 1], x, [0, 1, 0, 1])
+        torch.as_tensor(source.train.inputs).zero_()
+        assert x.sum() == 4
+
+    @pytest.mark.parametrize(
+        ("x", "y", "message"),
+        [
+            (np.eye(3), [0, 1], "3 rows of inputs but 2 labels"),
+            (np.eye(4), np.eye(4), r"labels have shape \[4, 4\]"),
+            (np.eye(4), [0, 1, None, 1], "row 2 .* is missing"),
+            (np.eye(4), [0, 1, float("nan"), 1], "row 2 .* is missing"),
+            (np.eye(4), ["a", "b", " ", "b"], "row 2 .* is missing"),
+            (np.eye(4), [0, 1, -1, 1], "row 2 .* negative"),
+            (np.eye(4), [0, 1, 1.5, 1], "row 2 .* is 1.5"),
+            (np.eye(4), [0, 1, float("inf"), 1], "row 2 .* is inf"),
+            (np.eye(4), [0, "a", 1, 1], "labels are of type int and str; .* all alike"),
+            (np.eye(4), [0, 1j, 1, 1], "labels are of type"),
+            (
+                np.array([[1.0, np.inf]] * 4),
+                [0, 1, 0, 1],
+                r"\(4 of 8 values\), the first in row 0 .* column 1",
+            ),
+            (np.full((4, 1), 1e300), [0, 1, 0, 1], "infinite"),
+            (np.ones(4), [0, 1, 0, 1], r"features have shape \[4\]"),
+            (np.ones((4, 0)), [0, 1, 0, 1], r"features have shape \[4, 0\]"),
+            (np.array([["a"]] * 4), [0, 1, 0, 1], "features are of type"),
+            (np.ones((4, 3, 5, 5)), [0, 1, 0, 1], "must be uint8"),
+            (np.ones((4, 2, 5, 5), np.uint8), [0, 1, 0, 1], r"images have shape \[4, 2, 5, 5\]"),
+        ],
+    )
+    def test_wrong_arrays(self, x: np.ndarray, y: list[object], message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            from_arrays(x, y, name="mine")
+
+    def test_wrong_together(self) -> None:
+        with pytest.raises(InputError, match="both x_test and y_test"):
+            from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(4))
+        with pytest.raises(InputError, match=r"training rows have shape \[4\], test rows \[3\]"):
+            from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(3), [0, 1, 0])
+        with pytest.raises(InputError, match="labels are names already"):
+            from_arrays(np.eye(2), ["a", "b"], classes=("a", "b"))
+        with pytest.raises(InputError, match="two classes have the name 'a'"):
+            from_arrays(np.eye(4), [0, 1, 0, 1], classes=("a", "a"))
+        with pytest.raises(InputError, match="lack: '2'"):
+            from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(4), [0, 1, 2, 2])
+
+    def test_truth_values_and_whole_floats_are_labels(self) -> None:
+        assert from_arrays(np.eye(4), [True, False] * 2).train.classes == ("False", "True")
+        assert from_arrays(np.eye(4), [0.0, 1.0] * 2).train.classes == ("0", "1")
+
+
+class TestUnlabelled:
+    def test_columns_of_the_model_in_its_order(self, pets: Path) -> None:
+        rows = load_unlabelled(pets, shape=(2,), columns=("weight", "age"))
+        assert torch.as_tensor(rows.inputs)[0].tolist() == [20.5, 1]
+        assert rows.names == ("0", "1", "2", "3")
+        with pytest.raises(InputError, match=r"unknown column in .*pets.csv 'height': did you mean weight"):
+            load_unlabelled(pets, shape=(1,), columns=("height",))
+
+    def test_arrays_without_labels(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", x=np.eye(3))
+        assert len(load_unlabelled(tmp_path / "a.npz", shape=(3,))) == 3
+        with pytest.raises(InputError, match=r"rows have shape \[3\], but the model wants \[5\]"):
+            load_unlabelled(tmp_path / "a.npz", shape=(5,))
+        np.savez(tmp_path / "b.npz", z=np.eye(3))
+        with pytest.raises(InputError, match="has no array of inputs, such as x, only z"):
+            load_unlabelled(tmp_path / "b.npz", shape=(3,))
+
+
+class TestDigits:
+    def test_the_demo(self) -> None:
+        source = load("digits")
+        assert source.train.classes == tuple("0123456789")
+        assert source.train.counts().min() >= 100
+        assert source.columns[:2] == ("pixel_0_0", "pixel_0_1")
+        inputs = torch.as_tensor(source.train.inputs)
+        assert (inputs.min().item(), inputs.max().item()) == (0, 1)
+
+    def test_is_always_the_same(self) -> None:
+        assert load("digits").test.labels.equal(load("digits").test.labels)
+        with pytest.raises(InputError, match="digits: is always the same"):
+            load("digits", test_fraction=0.5)
+
+    def test_needs_no_reader_of_other_sources(self) -> None:
+        code = "import sys; from midmix.data import load; load('digits'); sys.exit('datasets' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+class TestUnknownSource:
+    @pytest.mark.parametrize("name", ["digts", "./nothing/here", "", "a b", "cifar10"])
+    def test_says_what_a_source_is(self, name: str) -> None:
+        with pytest.raises(InputError, match=r"a source|A source|source folder"):
+            load(name)
+
+    def test_nearest_names(self, tmp_path: Path, pets: Path) -> None:
+        with pytest.raises(InputError, match=r"unknown source 'digts': did you mean digits\?"):
+            load("digts")
+        with pytest.raises(InputError, match=rf"did you mean {pets}\?"):
+            load(tmp_path / "pest.csv")
+
+    def test_a_path_is_never_a_name_on_the_hub(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "data" / "pets").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(InputError, match=r"unknown source 'data/pest': did you mean data/pets\?"):
+            load("data/pest")
+        with pytest.raises(InputError, match=r"unknown source 'dta/pets\.csv'"):
+            load("dta/pets.csv")
+
+    def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
+        (tmp_path / "a.xlsx").write_text("")
+        with pytest.raises(InputError, match=r"a.xlsx: not a kind of file that can be read; use .parquet"):
+            load(tmp_path / "a.xlsx")

@@ -1,0 +1,337 @@
+"""Folders and tables of images: pixels, classes, splits, broken files, lazy decoding."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from midmix.data import Labelled, images, load, load_unlabelled
+from midmix.data.encoded import decode
+from midmix.errors import InputError
+
+Writer = Callable[..., Path]
+
+
+def pixels(seed: int, height: int = 8, width: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def batch(data: Labelled) -> torch.Tensor:
+    return data.inputs[torch.arange(len(data))]
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+class TestFolder:
+    def test_classes_pixels_and_stratified_test_split(self, image_folder: Writer) -> None:
+        source = load(image_folder({"dog": 10, "cat": 5}))
+        assert source.train.classes == ("cat", "dog")
+        assert source.train.kind == "images"
+        assert source.train.shape == (3, 8, 8)
+        assert source.train.counts().tolist() == [4, 8]
+        assert source.test.counts().tolist() == [1, 2]
+        assert isinstance(source.train.inputs, torch.Tensor)
+        assert source.train.inputs.dtype == torch.uint8
+        whole = torch.cat([batch(source.train), batch(source.test)])
+        labels = torch.cat([source.train.labels, source.test.labels])
+        written = {pixels(k).tobytes(): int(k < 10) for k in range(15)}
+        found = {
+            image.permute(1, 2, 0).numpy().tobytes(): label
+            for image, label in zip(whole, labels.tolist(), strict=True)
+        }
+        assert found == written
+        assert source.notes == ("test split: 3 of 15 rows, drawn by class with seed 0",)
+
+    def test_seed_and_fraction_of_the_drawn_split(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 10, "cat": 10})
+        half, again, other = (load(folder, test_fraction=0.5, seed=seed) for seed in (1, 1, 2))
+        assert len(half.test) == 10
+        assert batch(half.test).equal(batch(again.test))
+        assert not batch(half.test).equal(batch(other.test))
+
+    @pytest.mark.parametrize(("name", "noted"), [("test", False), ("val", True)])
+    def test_train_beside_test(self, image_folder: Writer, name: str, noted: bool) -> None:
+        image_folder({"dog": 3, "cat": 2}, "pets/train")
+        folder = image_folder({"dog": 2, "cat": 1}, f"pets/{name}").parent
+        source = load(folder)
+        assert source.train.counts().tolist() == [2, 3]
+        assert source.test.counts().tolist() == [1, 2]
+        assert any("test split" in note for note in source.notes) == noted
+        with pytest.raises(InputError, match="test split of its own"):
+            load(folder, test_fraction=0.1)
+
+    def test_a_class_may_be_called_train(self, image_folder: Writer) -> None:
+        assert load(image_folder({"train": 2, "bus": 2})).train.classes == ("bus", "train")
+
+    def test_other_files_and_deeper_folders(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog/poodle": 2, "dog/boxer": 2, "cat": 3})
+        (folder / "dog" / "notes.txt").write_text("about dogs")
+        (folder / ".cache").mkdir()
+        source = load(folder)
+        assert source.train.classes == ("cat", "dog")
+        assert len(source.train) + len(source.test) == 7
+
+    def test_nothing_is_written(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 3, "cat": 3})
+        before = sorted(folder.rglob("*"))
+        load(folder)
+        assert sorted(folder.rglob("*")) == before
+
+    def test_no_data(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            InputError, match="no data; a source folder holds a folder of images for each class"
+        ):
+            load(tmp_path)
+        (tmp_path / "loose.png").write_bytes(encode(Image.new("RGB", (2, 2))))
+        with pytest.raises(InputError, match="1 images in no class folder"):
+            load(tmp_path)
+
+    def test_a_class_folder_without_images(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 3, "cat": 0})
+        with pytest.raises(InputError, match=r"cat: no images in this class folder"):
+            load(folder)
+
+    def test_a_class_of_one_image(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 3, "cat": 1})
+        with pytest.raises(
+            InputError, match=r"with a single row, 'cat', which cannot be in training and test both"
+        ):
+            load(folder)
+
+    def test_a_class_of_one_image_beside_a_test_split_is_just_rare(self, image_folder: Writer) -> None:
+        image_folder({"dog": 3, "cat": 1}, "pets/train")
+        assert load(image_folder({"dog": 1, "cat": 1}, "pets/test").parent).train.counts().tolist() == [1, 3]
+
+    def test_only_one_class(self, image_folder: Writer) -> None:
+        with pytest.raises(InputError, match="only one class, 'dog'"):
+            load(image_folder({"dog": 3}))
+
+    def test_a_test_class_that_training_lacks(self, image_folder: Writer) -> None:
+        image_folder({"dog": 2, "cat": 2}, "pets/train")
+        folder = image_folder({"dog": 1, "emu": 1, "yak": 1}, "pets/test").parent
+        with pytest.raises(
+            InputError, match="test rows have classes that the training rows lack: 'emu', 'yak'; add"
+        ):
+            load(folder)
+
+    def test_a_class_without_test_rows_is_noted(self, image_folder: Writer) -> None:
+        image_folder({"dog": 2, "cat": 2}, "pets/train")
+        source = load(image_folder({"dog": 1}, "pets/test").parent)
+        assert source.notes == ("classes without a test row, whose accuracy stays unknown: 'cat'",)
+
+    def test_columns_of_a_folder(self, image_folder: Writer) -> None:
+        with pytest.raises(InputError, match="holds no table"):
+            load(image_folder({"dog": 2, "cat": 2}), label="species")
+
+
+class TestBroken:
+    @pytest.fixture
+    def folder(self, image_folder: Writer) -> Path:
+        folder = image_folder({"dog": 5, "cat": 5})
+        (folder / "dog" / "000.png").write_bytes(b"")
+        (folder / "dog" / "001.png").write_bytes(b"<html>not found</html>")
+        whole = (folder / "cat" / "002.png").read_bytes()
+        (folder / "cat" / "002.png").write_bytes(whole[: len(whole) // 2])
+        return folder
+
+    @pytest.mark.parametrize("budget", [images.EAGER_BYTES, 0], ids=["eager", "lazy"])
+    def test_skipped_and_noted(self, folder: Path, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(images, "EAGER_BYTES", budget)
+        source = load(folder, skip_broken=True)
+        assert len(source.train) + len(source.test) == 7
+        assert (source.train.counts() + source.test.counts()).tolist() == [4, 3]
+        assert "left out 3 of 10 images broken or empty" in source.notes[0]
+        written = {pixels(k).tobytes(): int(k < 5) for k in range(10)}
+        for data in (source.train, source.test):
+            for image, label in zip(batch(data), data.labels.tolist(), strict=True):
+                assert written[image.permute(1, 2, 0).numpy().tobytes()] == label
+
+    def test_counted_and_named(self, folder: Path) -> None:
+        with pytest.raises(InputError, match=r"3 of 10 images broken or empty") as caught:
+            load(folder)
+        message = str(caught.value)
+        for name in ("cat/002.png", "dog/000.png: empty", "dog/001.png: not an image", "--skip-broken"):
+            assert name in message
+        assert "\n" not in message
+
+    def test_found_on_access_when_lazy(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(images, "EAGER_BYTES", 0)
+        for name in ("000.png", "001.png"):
+            (folder / "dog" / name).unlink()
+        source = load(folder)  # the header of the file that is cut off is whole
+        with pytest.raises(InputError, match=r"cat/002.png: broken image .*--skip-broken"):
+            torch.cat([batch(source.train), batch(source.test)])
+
+    def test_all_broken(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 1, "cat": 1})
+        for path in folder.rglob("*.png"):
+            path.write_bytes(b"")
+        with pytest.raises(InputError, match="none of the 2 images can be read"):
+            load(folder, skip_broken=True)
+
+    def test_a_class_that_is_broken_whole(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 3, "cat": 2})
+        for path in (folder / "cat").iterdir():
+            path.write_bytes(b"")
+        with pytest.raises(InputError, match="only one class, 'dog'"):
+            load(folder, skip_broken=True)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser reads everything")
+    def test_unreadable_file(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 3, "cat": 2})
+        (folder / "cat" / "000.png").chmod(0)
+        with pytest.raises(InputError, match="Permission denied"):
+            load(folder)
+
+
+class TestSize:
+    def test_images_that_differ_need_a_size(self, image_folder: Writer) -> None:
+        image_folder({"dog": 3}, height=6, width=9)
+        folder = image_folder({"cat": 3})
+        with pytest.raises(InputError, match=r"differ in size \(6×9, 8×8, height × width\); .* --image-size"):
+            load(folder)
+        source = load(folder, image_size=5)
+        assert source.train.shape == (3, 5, 5)
+
+    def test_scaled_and_cropped_around_the_centre(self) -> None:
+        image = np.zeros((20, 40, 3), dtype=np.uint8)
+        image[:, 10:30] = 200  # exactly what a square around the centre keeps
+        assert (decode(encode(Image.fromarray(image)), image_size=10)[:, 1:-1] == 200).all()
+        assert (decode(encode(Image.fromarray(image)), image_size=20) == 200).all()
+
+    @pytest.mark.parametrize("image_size", [None, 5])
+    def test_lazy_equals_eager(
+        self, image_folder: Writer, image_size: int | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = image_folder({"dog": 30, "cat": 20})
+        eager = load(folder, image_size=image_size)
+        monkeypatch.setattr(images, "EAGER_BYTES", 0)
+        lazy = load(folder, image_size=image_size)
+        assert not isinstance(lazy.train.inputs, torch.Tensor)
+        assert lazy.train.shape == eager.train.shape
+        assert lazy.train.kind == "images"
+        assert lazy.train.labels.equal(eager.train.labels)
+        rows = torch.tensor([5, 0, 0, 17])
+        assert lazy.train.inputs[rows].equal(eager.train.inputs[rows])
+        chosen = torch.tensor([7, 3, 9])
+        assert batch(lazy.train.select(chosen)).equal(batch(eager.train.select(chosen)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    values = np.tile(np.arange(0, 256, 32, dtype=np.uint8), (8, 1))
+    if mode == "I;16":
+        data = encode(Image.fromarray(values.astype(np.uint16) * 256))
+    elif mode == "CMYK":
+        data = encode(Image.fromarray(values).convert("CMYK"), "TIFF")
+    elif mode == "P":
+        data = encode(Image.fromarray(values).convert("P"), transparency=bytes(range(256)))
+    else:
+        data = encode(Image.fromarray(values).convert(mode))
+    decoded = decode(data, image_size=None)
+    assert decoded.shape == (8, 8, 3)
+    assert decoded.dtype == np.uint8
+    assert (decoded[..., 0] == decoded[..., 2]).all()
+    if mode != "1":
+        assert np.abs(decoded[0, :, 0].astype(int) - values[0]).max() <= 8
+
+
+class TestParquet:
+    def test_hub_layout(self, hub_parquet: Writer) -> None:
+        hub_parquet("pets/train.parquet", [0, 1, 1])
+        source = load(hub_parquet("pets/test.parquet", [1, 0]).parent)
+        assert source.train.classes == ("cat", "dog")
+        assert source.train.labels.tolist() == [0, 1, 1]
+        assert source.test.labels.tolist() == [1, 0]
+        assert np.array_equal(batch(source.train)[2].permute(1, 2, 0).numpy(), pixels(2))
+
+    def test_shards_in_a_clone_of_the_hub(self, hub_parquet: Writer, tmp_path: Path) -> None:
+        hub_parquet("pets/data/train-00000-of-00002.parquet", [0, 1])
+        hub_parquet("pets/data/train-00001-of-00002.parquet", [1, 1, 0])
+        hub_parquet("pets/data/validation-00000-of-00001.parquet", [0, 1])
+        source = load(tmp_path / "pets")
+        assert source.train.labels.tolist() == [0, 1, 1, 1, 0]
+        assert source.notes == ("test split: validation-00000-of-00001.parquet",)
+
+    def test_one_file_is_split(self, hub_parquet: Writer) -> None:
+        source = load(hub_parquet("pets.parquet", [0, 1] * 5))
+        assert source.train.counts().tolist() == [4, 4]
+
+    def test_another_label_column(self, hub_parquet: Writer) -> None:
+        path = hub_parquet("pets.parquet", [0, 1] * 5, label="fine_label")
+        with pytest.raises(InputError, match=r"no column named label; .*--label.*: img, fine_label"):
+            load(path)
+        with pytest.raises(InputError, match=r"unknown column in .*'finelabel': did you mean fine_label\?"):
+            load(path, label="finelabel")
+        assert load(path, label="fine_label").train.classes == ("cat", "dog")
+
+    def test_a_named_class_without_rows_is_left_out(self, hub_parquet: Writer) -> None:
+        source = load(hub_parquet("pets.parquet", [0, 2] * 5, names=("cat", "dog", "emu")))
+        assert source.train.classes == ("cat", "emu")
+        assert source.notes[0] == "classes without a training row are left out: 'dog'"
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            ([0, 1, None], "the label of row 2 .* is missing"),
+            ([0, -1, 1], r"row 1 .* is negative \(-1\)"),
+            ([0, 1, 2], "the label of row 2 .* is 2, of 2 class names"),
+            ([1, 1, 1], "only one class, 'dog'"),
+        ],
+    )
+    def test_wrong_labels(self, hub_parquet: Writer, labels: list[int | None], message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            load(hub_parquet("pets.parquet", labels))
+
+    def test_not_an_image_column(self, hub_parquet: Writer) -> None:
+        with pytest.raises(InputError, match=r"column 'label' is of type int64; images are"):
+            load(hub_parquet("pets.parquet", [0, 1, 0, 1]), image="label")
+
+    def test_not_parquet(self, tmp_path: Path) -> None:
+        (tmp_path / "a.parquet").write_bytes(b"PAR")
+        with pytest.raises(InputError, match="not a readable PARQUET file") as caught:
+            load(tmp_path / "a.parquet")
+        assert "\n" not in str(caught.value)
+
+
+class TestUnlabelled:
+    def test_a_folder_at_any_depth(self, image_folder: Writer) -> None:
+        rows = load_unlabelled(image_folder({"a": 1, "b/c": 2}), shape=(3, 4, 4))
+        assert rows.names == ("a/000.png", "b/c/000.png", "b/c/001.png")
+        assert rows.inputs.shape == (3, 3, 4, 4)
+
+    def test_one_image(self, image_folder: Writer) -> None:
+        path = image_folder({"a": 1}) / "a" / "000.png"
+        rows = load_unlabelled(path, shape=(3, 8, 8))
+        assert rows.names == ("000.png",)
+        assert np.array_equal(rows.inputs[torch.tensor([0])][0].permute(1, 2, 0).numpy(), pixels(0))
+
+    def test_a_table_of_images(self, hub_parquet: Writer) -> None:
+        assert load_unlabelled(hub_parquet("a.parquet", [0, 1]), shape=(3, 8, 8)).names == (
+            "row 0 (0.png)",
+            "row 1 (1.png)",
+        )
+
+    def test_broken(self, image_folder: Writer) -> None:
+        folder = image_folder({"a": 2})
+        (folder / "a" / "000.png").write_bytes(b"")
+        with pytest.raises(InputError, match=r"1 of 2 images broken or empty .*000.png: empty"):
+            load_unlabelled(folder, shape=(3, 8, 8))
+        rows = load_unlabelled(folder, shape=(3, 8, 8), skip_broken=True)
+        assert rows.names == ("a/001.png",)
+        assert "left out 1 of 2" in rows.notes[0]
+
+    def test_images_for_a_model_of_features(self, image_folder: Writer) -> None:
+        with pytest.raises(InputError, match=r"holds images, but the model wants rows of shape \[64\]"):
+            load_unlabelled(image_folder({"a": 1}), shape=(64,))
