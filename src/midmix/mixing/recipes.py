@@ -176,6 +176,26 @@ def recipes() -> tuple[str, ...]:
     return tuple(RECIPES)
 
 
+def recipe_options(name: str) -> dict[str, Any]:
+    """The options of the recipe of this name, with their defaults.
+
+    Raises:
+        InputError: for an unknown name, with the nearest valid ones.
+
+    Example:
+        >>> recipe_options("mixup")
+        {'alpha': 1.0, 'per_row': False, 'site': None, 'class_counts': None, 'clean_weight': 0.0}
+    """
+    if name not in RECIPES:
+        raise unknown("method", name, RECIPES)
+    own = inspect.signature(RECIPES[name]).parameters.values()
+    of_mix = inspect.signature(Mix).parameters
+    return {
+        **{option.name: option.default for option in own if option.name not in ("num_classes", "settings")},
+        **{shared: of_mix[shared].default for shared in Settings.__annotations__},
+    }
+
+
 def recipe(name: str, num_classes: int, **options: Any) -> Mix:
     """The mix of this name, with the options of its function.
 
@@ -186,12 +206,7 @@ def recipe(name: str, num_classes: int, **options: Any) -> Mix:
         >>> float(recipe("am-mixup", num_classes=10, beta=0.5).ratio.curve.beta)
         0.5
     """
-    if name not in RECIPES:
-        raise unknown("method", name, RECIPES)
-    known = (
-        *(set(inspect.signature(RECIPES[name]).parameters) - {"num_classes", "settings"}),
-        *Settings.__annotations__,
-    )
+    known = recipe_options(name)
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)

@@ -4,7 +4,7 @@ from midmix.training.compare import Progress, collect, compare
 from midmix.training.evaluate import Answers, answer
 from midmix.training.fit import Fit, Moment
 from midmix.training.line import Line, parse_lines
-from midmix.training.run import Run, load_model, train_run
+from midmix.training.run import Run, Watching, load_model, read_answers, train_run
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 
@@ -17,11 +17,13 @@ __all__ = [
     "Run",
     "Settings",
     "Split",
+    "Watching",
     "answer",
     "collect",
     "compare",
     "draw_split",
     "load_model",
     "parse_lines",
+    "read_answers",
     "train_run",
 ]

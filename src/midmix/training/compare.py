@@ -87,11 +87,13 @@ def compare(
     report = _Reporter(watch, len(runs) - len(left), len(runs))
     work = _in_turn if jobs == 1 else _side_by_side
     work(left, source, folder / RUNS, jobs, report, say, checkpoint_seconds)
-    return collect(folder)
+    return collect(folder, lines)
 
 
-def collect(folder: Path) -> pd.DataFrame:
+def collect(folder: Path, lines: Sequence[Line] = ()) -> pd.DataFrame:
     """Gathers the finished runs of a comparison's folder into `results.parquet`, and returns the table.
+
+    These lines come first, in their order; then others that the folder holds, by name; within a line by seed.
 
     Raises:
         InputError: where none has finished.
@@ -99,6 +101,10 @@ def collect(folder: Path) -> pd.DataFrame:
     rows = [row for path in sorted((folder / RUNS).glob("*/run.json")) for row in result_rows(path.parent)]
     if not rows:
         raise InputError(f"{folder}: holds no finished run")
+    order = {(line.method, line.criterion): place for place, line in enumerate(lines)}
+    rows.sort(
+        key=lambda row: (order.get((row["method"], row["criterion"]), len(order)), row["method"], row["seed"])
+    )
     results = pd.DataFrame(rows)
     part = folder / f"{RESULTS}.part"
     results.to_parquet(part)

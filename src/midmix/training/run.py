@@ -24,7 +24,7 @@ from midmix.errors import InputError
 from midmix.measures import shot_groups
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.evaluate import answer
+from midmix.training.evaluate import Answers, answer
 from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.line import Line
@@ -86,13 +86,18 @@ def train_run(
 ) -> dict[str, Any]:
     """Trains one run into its folder, from its last whole checkpoint where it was interrupted; returns its record.
 
+    A run that has finished there is not run again.
+
     The folder holds `run.json` (the record, written last: its presence says that the run is finished),
     `history.parquet` (a row an evaluated epoch), `test.npz` (logits, features, labels of the test rows at the last
     epoch) and `model.safetensors`; while the run goes on, `checkpoints/`.
 
     Raises:
-        InputError: for data that cannot be split so, a loss that is no longer finite, a checkpoint of another run.
+        InputError: for data that cannot be split so, a loss that is no longer finite, a folder that holds another run.
     """
+    if (record := finished(folder)) is not None:
+        _same(run, record, folder)
+        return record
     split = draw_split(
         source, seed=run.seed, imbalance=run.imbalance, profile=run.profile, validation=run.validation
     )
@@ -151,6 +156,12 @@ def train_run(
     return record
 
 
+def read_answers(folder: Path) -> Answers:
+    """What a finished run's model made of the test rows at the last epoch."""
+    with np.load(folder / TEST, allow_pickle=False) as file:
+        return Answers(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+
+
 def result_rows(folder: Path) -> list[dict[str, Any]]:
     """A finished run's rows of the results table, one an epoch choice.
 
@@ -202,6 +213,24 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{folder / MODEL}: is not a {describe(model)} of this run: {reason}") from error
     return model.eval(), record
+
+
+def _same(run: Run, record: dict[str, Any], folder: Path) -> None:
+    ours = {
+        "method": run.line.method,
+        "criterion": run.line.criterion,
+        "seed": run.seed,
+        "imbalance": run.imbalance,
+    }
+    ours |= {"profile": run.profile, "validation": run.validation, **run.settings.as_dict()}
+    theirs = {**record, **record["settings"]}
+    differ = [
+        f"{key} is {theirs[key]!r} there and {ours[key]!r} here" for key in ours if ours[key] != theirs[key]
+    ]
+    if differ:
+        raise InputError(
+            f"{folder}: holds another run ({'; '.join(differ)}); choose another folder with --out"
+        )
 
 
 def hardware(device: torch.device) -> str:

@@ -1,0 +1,5 @@
+"""`python -m midmix`: the command line."""
+
+from midmix.cli import main
+
+main()

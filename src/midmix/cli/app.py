@@ -1,0 +1,77 @@
+"""The application: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cyclopts
+from cyclopts import App
+from cyclopts.config import Yaml
+
+from midmix import __version__
+from midmix.errors import InputError
+
+WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+app = App(
+    name="midmix",
+    help="Better recognition of rare classes: train, compare and measure classifiers on imbalanced data.",
+    version=__version__,
+    help_format="markdown",
+)
+# Named by their place, so that `midmix --help` need not import torch.
+for command, summary in (
+    ("compare", "Train several methods with several seeds; write a table and a report."),
+    ("train", "Train one method with one seed; keep the model."),
+    ("evaluate", "Measure a trained model on labelled data."),
+    ("methods", "List the methods, their options and the criteria."),
+):
+    app.command(f"midmix.cli.{command}:{command}", help=summary)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line. Exits with 0, 2 for input that cannot be used, 1 for a failure, 130 when interrupted."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line; errors are one line on standard error."""
+    # A newcomer's first sight should not be the chatter of libraries.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app.config = _configuration(arguments)
+        app(arguments, exit_on_error=False, print_error=False)
+    except (InputError, cyclopts.CycloptsError) as error:
+        return _say(" ".join(str(error).split()), WRONG_INPUT)
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        hint = (
+            "; finished runs and the last whole checkpoint are kept, and the same command goes on from them"
+        )
+        return _say(f"{place}cannot be written ({error.strerror}){hint}", FAILED)
+    return 0
+
+
+def _configuration(arguments: list[str]) -> tuple[Yaml, ...]:
+    """The YAML file that `--config` names, read before the flags, which override it."""
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config":
+            path = Path(value if equals else next(iter(arguments[position + 1 :]), ""))
+            if not path.is_file():
+                raise InputError(f"--config {path}: there is no such file")
+            return (Yaml(path, use_commands_as_keys=False),)
+    return ()
+
+
+def _say(text: str, code: int) -> int:
+    print(f"midmix: {text}", file=sys.stderr)
+    return code

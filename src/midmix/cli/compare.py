@@ -1,0 +1,57 @@
+"""`midmix compare`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midmix import data
+from midmix.cli.console import console, introduce, note, progress_of_runs
+from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags
+from midmix.training import Settings, parse_lines
+from midmix.training import compare as run_comparison
+
+
+def compare(
+    source: str,
+    /,
+    *,
+    methods: str = "erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup",
+    seeds: int = 3,
+    out: Out = Path("comparison"),
+    jobs: int | None = None,
+    config: Config = None,
+    reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
+    split: SplitFlags = SplitFlags(),  # noqa: B008
+    training: TrainingFlags = TrainingFlags(),  # noqa: B008
+) -> None:
+    """Train several methods on a source with several seeds, and write a table and a report.
+
+    Writes `results.parquet` (a row a method, seed and epoch choice), `report.html` (one page that needs
+    nothing else) with its `figures/`, and `runs/` into the output folder. Repeat the command to go on where it was
+    interrupted; add methods or seeds and only what is new is run.
+
+    Parameters
+    ----------
+    source
+        `digits` (built in), a folder of images (`class/…` or `train/class/…`), a Parquet, CSV or NPZ file, or a
+        data set on the Hugging Face Hub (`owner/name`).
+    methods
+        Separated by commas, each `METHOD[:option=value…][+criterion]`, such as
+        `balanced-am-mixup:clean_weight=1+balanced_softmax`; `midmix methods` lists them.
+    seeds
+        How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
+    jobs
+        Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
+    """
+    lines = parse_lines([text for text in methods.split(",") if text.strip()])
+    loaded = data.load(source, **reading.options())
+    introduce(loaded)
+    settings = Settings.for_kind(loaded.train.kind, **training.options())
+    with progress_of_runs() as watch:
+        results = run_comparison(
+            loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **split.options()
+        )
+    from midmix.reports import terminal_table, write_report  # after the runs: matplotlib takes a second
+
+    console.print(terminal_table(results))
+    console.print(f"Report: {write_report(out)}", highlight=False, soft_wrap=True)

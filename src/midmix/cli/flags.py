@@ -1,0 +1,121 @@
+"""Flags that several commands share. Each group is a dataclass whose fields are the flags."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+DATA = Group("Data", sort_key=1)
+SPLIT = Group("Split", sort_key=2)
+TRAINING = Group("Training", sort_key=3)
+
+Config = Annotated[
+    Path | None, Parameter(help="YAML file that gives what the flags give; flags override it.")
+]
+Out = Annotated[Path, Parameter(help="Folder for what is written; made if it is not there.")]
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class SourceFlags:
+    """How to read a source."""
+
+    label: str | None = None
+    "Column or array of the labels. [default: label or labels]"
+
+    features: str | None = None
+    "Columns of the features, separated by commas. [default: every numeric column but the label]"
+
+    image: str | None = None
+    "Column of the images. [default: the only column of image bytes]"
+
+    test_fraction: float | None = None
+    "Share of the rows that becomes the test split where the source has none. [default: 0.2]"
+
+    image_size: int | None = None
+    "Side in pixels of the square that images are scaled and cropped to. [default: as they are]"
+
+    skip_broken: Annotated[bool, Parameter(negative=())] = False
+    "Go on without images that cannot be decoded, instead of stopping."
+
+    def options(self) -> dict[str, Any]:
+        """Keywords of `midmix.data.load`."""
+        columns = [name.strip() for name in self.features.split(",")] if self.features else None
+        return {**asdict(self), "features": columns}
+
+
+@Parameter(name="*", group=SPLIT)
+@dataclass(frozen=True)
+class SplitFlags:
+    """Which of the source's rows are trained on."""
+
+    imbalance: float | None = None
+    "Draw a long-tailed subsample: rows of the largest class over rows of the smallest. [default: all rows]"
+
+    profile: Literal["exp", "step"] = "exp"
+    "How the counts of that subsample fall from the first class to the last."
+
+    validation: float = 0.0
+    "Share of the training rows held out to choose an epoch by, beside the last."
+
+    def options(self) -> dict[str, Any]:
+        """Keywords of `midmix.training.draw_split`."""
+        return asdict(self)
+
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class TrainingFlags:
+    """How each network is trained; defaults depend on whether rows are features or images."""
+
+    network: str | None = None
+    "mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: mlp for features, resnet-20 for images]"
+
+    width: int | None = None
+    "Channels of a ResNet's first stage, or units of every hidden layer. [default: 16 for resnet, 128 for mlp]"
+
+    epochs: int | None = None
+    "Passes over the training rows. [default: 100 for features, 60 for images]"
+
+    batch_size: int | None = None
+    "Rows of a step. [default: 64 for features, 128 for images]"
+
+    optimizer: Literal["sgd", "adamw"] | None = None
+    "sgd (Nesterov) or adamw. [default: sgd]"
+
+    learning_rate: float | None = None
+    "At its peak, after the warm-up; a cosine leads to 0. [default: 0.05 for features, 0.1 for images]"
+
+    momentum: float | None = None
+    "Of sgd. [default: 0.9]"
+
+    weight_decay: float | None = None
+    "Of weights; biases and normalisation are not decayed. [default: 0.0005]"
+
+    warmup_epochs: float | None = None
+    "Epochs in which the learning rate rises. [default: 5]"
+
+    accumulate: int | None = None
+    "Batches whose gradients make one step. [default: 1]"
+
+    augment: Literal["none", "crop-flip"] | None = None
+    "Random crop and horizontal flip of images, or none. [default: none for features, crop-flip for images]"
+
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    "Of arithmetic under autocast. [default: fp32]"
+
+    channels_last: bool | None = None
+    "Memory format of images. [default: --channels-last]"
+
+    compile: Annotated[bool | None, Parameter(negative=())] = None
+    "torch.compile the network; needs a C++ compiler. [default: no]"
+
+    evaluate_every: int | None = None
+    "Epochs between evaluations. [default: 1]"
+
+    def options(self) -> dict[str, Any]:
+        """Keywords of `midmix.training.Settings.for_kind`."""
+        return asdict(self)

@@ -1,0 +1,52 @@
+"""`midmix train`: one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midmix import data
+from midmix.cli.console import console, introduce, note, progress_of_runs
+from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags
+from midmix.cli.tables import measured
+from midmix.measures import classification
+from midmix.training import Line, Progress, Run, Settings, Watching, read_answers, train_run
+
+
+def train(
+    source: str,
+    /,
+    *,
+    method: str = "balanced-am-mixup",
+    seed: int = 0,
+    out: Out = Path("run"),
+    config: Config = None,
+    reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
+    split: SplitFlags = SplitFlags(),  # noqa: B008
+    training: TrainingFlags = TrainingFlags(),  # noqa: B008
+) -> None:
+    """Train one method with one seed, and keep the model.
+
+    Writes `model.safetensors`, `run.json`, `history.parquet` and `test.npz` into the output folder. Repeat the
+    command to go on where it was interrupted.
+
+    Parameters
+    ----------
+    source
+        As for `midmix compare`.
+    method
+        `METHOD[:option=value…][+criterion]`; `midmix methods` lists them.
+    seed
+        Of the split, the initial weights and all draws.
+    """
+    line = Line.parse(method)
+    loaded = data.load(source, **reading.options())
+    introduce(loaded)
+    settings = Settings.for_kind(loaded.train.kind, **training.options())
+    run = Run(line, seed, settings, **split.options())
+    with progress_of_runs() as watch:
+        watching = Watching(lambda moment: watch(Progress(run.name, 0, 1, moment)), note)
+        record = train_run(run, loaded, out, watching=watching)
+    answers = read_answers(out)
+    found = classification(answers.logits, answers.labels, record["class_counts"])
+    console.print(measured(found, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch"))
+    console.print(f"Model: {out / 'model.safetensors'}", highlight=False, soft_wrap=True)
