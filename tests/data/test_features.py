@@ -258,7 +258,7 @@ class TestArrays:
             from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(3), [0, 1, 0])
         with pytest.raises(InputError, match="labels are names already"):
             from_arrays(np.eye(2), ["a", "b"], classes=("a", "b"))
-        with pytest.raises(InputError, match="two classes have the name 'a'"):
+        with pytest.raises(InputError, match="2 classes have the name 'a'"):
             from_arrays(np.eye(4), [0, 1, 0, 1], classes=("a", "a"))
         with pytest.raises(InputError, match="lack: '2'"):
             from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(4), [0, 1, 2, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -103,16 +104,13 @@ def encode(
         raise InputError(
             f"{where}: the training rows have {only}; at least two classes are needed to tell apart"
         )
-    repeated = (
-        sorted({name for name in classes if classes.count(name) > 1})
-        if len(set(classes)) < len(classes)
-        else ()
-    )
-    if repeated:
-        raise InputError(f"{where}: two classes have the name {repeated[0]!r}; give each its own")
+    name, times = Counter(classes).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{where}: {times} classes have the name {name!r}; give each its own")
 
     notes: list[str] = []
-    absent = [name for k, name in enumerate(train.names or ()) if k not in set(values.tolist())]
+    present = set(classes)
+    absent = [name for name in train.names or () if name not in present]
     if absent:
         notes.append(f"classes without a training row are left out: {listing(absent)}")
     train_indices = torch.from_numpy(indices.astype(np.int64))
