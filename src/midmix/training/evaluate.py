@@ -27,7 +27,7 @@ class Answers:
 
 @torch.inference_mode()
 def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answers:
-    """Runs the model over all rows; its mode is as before afterwards.
+    """Runs the model over all rows, unmixed; the mode of each of its modules is as before afterwards.
 
     Features are what enters the classifier (`midmix.mixing.Features` says how that is found).
     """
@@ -39,7 +39,7 @@ def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answe
         return features
 
     handles = Features().hook(model, len(data.classes), see)
-    was_training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
     logits = []
     try:
@@ -50,7 +50,8 @@ def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answe
                 batch = batch.contiguous(memory_format=torch.channels_last)
             logits.append(model(batch).float().cpu())
     finally:
-        model.train(was_training)
+        for module in training:
+            module.training = True
         for handle in handles:
             handle.remove()
     return Answers(torch.cat(logits), torch.cat(seen), data.labels.cpu())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.state import AcceleratorState, is_initialized
+from accelerate.utils import broadcast, gather_object, reduce
 from torch import Tensor, nn
 
 from midmix.data import Labelled
@@ -87,6 +89,12 @@ class Fit:
         self.watch = watch
         self.images = split.train.kind == "images"
         self.steps = math.ceil(len(split.train) / settings.batch_size)
+        self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        if len(split.train) // self.steps < self.world:
+            raise InputError(
+                f"batch_size: {settings.batch_size} of {len(split.train)} rows leaves processes without a row; "
+                f"give each of the {self.world} at least one"
+            )
 
         if self.images and settings.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,10 +108,11 @@ class Fit:
         updates = math.ceil(self.steps / settings.accumulate)
         self.schedule = make_schedule(self.optimizer.optimizer, settings, updates)
 
-        self.generator = torch.Generator().manual_seed(_stream(seed, 1 + self.accelerator.process_index))
+        self.generator = torch.Generator().manual_seed(_stream(seed, 1 + self.rank))
         self.epoch = 0  # epochs finished
         self.step = 0  # steps of the current epoch done
         self.seconds = 0.0  # of training, evaluations left out
+        self._saved = 0.0  # when, by the monotonic clock
         self.loss_sum = 0.0  # over the current epoch's steps, as the next
         self.ratio_sum = torch.zeros((), device=self.accelerator.device)
         self.history: list[Epoch] = []
@@ -116,33 +125,32 @@ class Fit:
         """
         devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(_stream(self.seed, 1000 + self.accelerator.process_index))
+            torch.manual_seed(_stream(self.seed, 1000 + self.rank))
             if self.checkpoints is not None and (state := self.checkpoints.latest()) is not None:
                 self.load_state_dict(state)
-            saved = time.monotonic()
+            self._saved = time.monotonic()
             data = _on_device(self.split.train, self.accelerator.device)
             while self.epoch < self.settings.epochs:
                 self.model.train()
                 for _ in self._steps(data):
-                    if self.checkpoints is not None and time.monotonic() - saved >= self.checkpoint_seconds:
-                        self._save(self.checkpoints)
-                        saved = time.monotonic()
+                    self._save_if_due()
                 self._end_epoch()
+                self._save_if_due()
         return self.history
 
     def _steps(self, data: Labelled) -> Iterator[None]:
         """The rest of the current epoch, a step at a time; yields where a checkpoint may be made."""
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
         order = torch.randperm(
             len(data), generator=torch.Generator().manual_seed(_stream(self.seed, 0, self.epoch))
         )
-        batches = [rows.tensor_split(world)[rank] for rows in order.tensor_split(self.steps)]
+        batches = order.tensor_split(self.steps)
+        ours = [rows.tensor_split(self.world)[self.rank] for rows in batches]
         unchecked: list[Tensor] = []
         started, seen = time.perf_counter(), 0
-        for rows, inputs in _fetch(data, batches[self.step :]):
+        for rows, inputs in _fetch(data, ours[self.step :]):
             labels = data.labels[rows.to(data.labels.device)]
-            loss = self._train_step(self._prepare(inputs), labels)
-            unchecked.append(loss.detach())
+            loss = self._train_step(self._prepare(inputs), labels, batches)
+            unchecked.append(loss)
             self.step += 1
             last = self.step == self.steps
             if last or loss.device.type == "cpu" or len(unchecked) >= CHECK_LOSS_EVERY:
@@ -155,27 +163,37 @@ class Fit:
                     (seen + len(rows)) / (now - started),
                 )
                 seen = 0
-                if self.watch is not None:
-                    self.watch(self._moment(rate * world))
+                if self.watch is not None and self.accelerator.is_main_process:
+                    self.watch(self._moment(rate * self.world))
             else:
                 seen += len(rows)
             if not unchecked and self._updates(self.step) and not last:
                 yield
         self.step = 0
 
-    def _train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _train_step(self, inputs: Tensor, labels: Tensor, batches: Sequence[Tensor]) -> Tensor:
+        """Forward, backward and, where one is due, the update; returns this process's part of the batch's mean loss.
+
+        Every row weighs the same in an update, however unequal the batches that make it and their parts on the
+        processes, whose gradients are averaged.
+        """
         update = self._updates(self.step + 1)
+        batch = len(batches[self.step])
+        first = self.step - self.step % self.settings.accumulate
+        share = batch / sum(map(len, batches[first : first + self.settings.accumulate]))
         with nullcontext() if update else self.accelerator.no_sync(self.network):
             with self.mix(labels, self.generator):
                 logits = self.step_network(inputs)
             loss = self.mix.loss(logits, self.criterion)
-            self.accelerator.backward(loss / self.settings.accumulate)
+            if self.world > 1:
+                loss = loss * (len(labels) * self.world / batch)
+            self.accelerator.backward(loss if share == 1 else loss * share)
         if update:
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
         self.ratio_sum += self.mix.ratio.value
-        return loss
+        return loss.detach()
 
     def _updates(self, step: int) -> bool:
         """Whether the weights are updated after so many steps of an epoch."""
@@ -191,7 +209,10 @@ class Fit:
         return inputs
 
     def _check(self, losses: list[Tensor]) -> None:
-        values = torch.stack(losses).double().cpu()
+        means = torch.stack(losses)
+        if self.world > 1:  # so that all of them stop where one must
+            means = reduce(means, "mean")
+        values = means.double().cpu()
         self.loss_sum += float(values.sum())
         bad = (~values.isfinite()).nonzero()
         if len(bad):
@@ -237,10 +258,17 @@ class Fit:
             train_accuracy=known if accuracy is None else float(accuracy),
         )
 
-    def _save(self, checkpoints: Checkpoints) -> None:
-        state = self.state_dict()
-        if self.accelerator.is_main_process:
-            checkpoints.save(self.epoch * self.steps + self.step, state)
+    def _save_if_due(self) -> None:
+        if self.checkpoints is None:
+            return
+        due = time.monotonic() - self._saved >= self.checkpoint_seconds
+        if self.world > 1:  # one clock decides, because all of them hand over their random states
+            due = bool(broadcast(torch.tensor(int(due), device=self.accelerator.device)))
+        if due:
+            state = self.state_dict()
+            if self.accelerator.is_main_process:
+                self.checkpoints.save(self.epoch * self.steps + self.step, state)
+            self._saved = time.monotonic()
 
     def state_dict(self) -> State:
         """Everything that an exact resumption needs, as tensors and plain data."""
@@ -269,7 +297,7 @@ class Fit:
         Raises:
             InputError: where the state is of another network, seed, split or setting.
         """
-        ours, theirs = self._identity(), state["run"]
+        ours, theirs = self._identity(), state.get("run", {})
         if ours != theirs:
             differ = [
                 f"{key} {theirs.get(key)!r} there, {ours[key]!r} here"
@@ -300,6 +328,8 @@ class Fit:
             "seed": self.seed,
             "split": self.split.hash,
             "processes": self.accelerator.num_processes,
+            "mix": _parts(self.mix),
+            "criterion": _name(self.criterion),
             "shapes": {name: list(p.shape) for name, p in self.model.named_parameters()},
             **self.settings.as_dict(),
         }
@@ -308,7 +338,21 @@ class Fit:
 def make_accelerator(settings: Settings) -> Accelerator:
     """Accelerate's, for the settings' precision, on the device that it finds."""
     precision = {"fp32": "no"}.get(settings.precision, settings.precision)
+    # Accelerate keeps the first precision for the life of the process; a second run may have another.
+    if is_initialized() and AcceleratorState().mixed_precision != precision:
+        AcceleratorState._reset_state()
     return Accelerator(mixed_precision=precision)
+
+
+def _parts(mix: Mix) -> str:
+    """What the mix is made of: its state alone does not tell two methods apart."""
+    parts = mix.pairing, mix.ratio, mix.labels, mix.blend, mix.site, mix.clean_weight
+    return ", ".join(map(_name, parts))
+
+
+def _name(part: object) -> str:
+    """As it prints, without the addresses of functions and objects."""
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(part).split()))
 
 
 def _stream(*parts: int) -> int:
