@@ -79,7 +79,9 @@ def write_comparison(
     for position, (method, criterion) in enumerate(lines):
         for seed in range(seeds):
             generator = np.random.default_rng([position, seed])
-            centres = np.random.default_rng(seed).normal(0, 1, (len(names), width))
+            centres = np.random.default_rng(seed).normal(0, 1, (len(names), width)) * np.geomspace(
+                2.5, 0.3, width
+            )
             arrays = _test_outputs(generator, centres, counts, position / 6, rows)
             right = arrays["logits"].argmax(1) == arrays["labels"]
             accuracy = right.mean()

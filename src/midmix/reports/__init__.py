@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from midmix.reports.analysis import write_analysis
+from midmix.reports.collapse import collapse_measures
+from midmix.reports.comparison import read_comparison
 from midmix.reports.page import write_report
+from midmix.reports.subjects import Output
 from midmix.reports.summary import summarise
 from midmix.reports.terminal import terminal_table
 
-__all__ = ["summarise", "terminal_table", "write_report"]
+__all__ = [
+    "Output",
+    "collapse_measures",
+    "read_comparison",
+    "summarise",
+    "terminal_table",
+    "write_analysis",
+    "write_report",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,21 +43,23 @@ class Row:
         return self.line == BASELINE
 
 
-def table_rows(summary: pd.DataFrame, epoch_choice: str) -> list[Row]:
-    """The rows of the table for one epoch choice, a cell per column of ``COLUMNS``."""
+def table_rows(summary: pd.DataFrame, epoch_choice: str, columns: Sequence[Column] = COLUMNS) -> list[Row]:
+    """The rows of the table for one epoch choice, a cell per column."""
     chosen = summary[summary["epoch_choice"] == epoch_choice]
-    best = {column.name: _best(chosen, column) for column in COLUMNS}
+    best = {column.name: _best(chosen, column) for column in columns}
     rows = []
     for key, group in chosen.groupby(["method", "criterion"], sort=False):
         by_measure = {str(row["measure"]): row for row in group.to_dict("records")}
         line = Line(*map(str, key)) if isinstance(key, tuple) else Line(str(key), "")
-        cells = tuple(_cell(by_measure[column.name], column, best[column.name]) for column in COLUMNS)
+        cells = tuple(_cell(by_measure[column.name], column, best[column.name]) for column in columns)
         rows.append(Row(line, int(group["n"].max()), int(group["difference_n"].max()), cells))
     return rows
 
 
 def _best(chosen: pd.DataFrame, column: Column) -> float:
     means = chosen.loc[chosen["measure"] == column.name, "mean"]
+    if not column.better:
+        return math.nan
     return float(means.max() if column.better == "higher" else means.min())
 
 
@@ -81,6 +83,6 @@ def _half(row: Mapping[Hashable, Any], prefix: str, column: Column) -> str:
 
 def _verdict(row: Mapping[Hashable, Any], column: Column) -> str:
     low, high = float(row["difference_low"]), float(row["difference_high"])
-    if low > 0 or high < 0:
+    if column.better and (low > 0 or high < 0):
         return "better" if (low > 0) == (column.better == "higher") else "worse"
     return ""

@@ -15,7 +15,7 @@ class Column:
     name: str
     heading: str
     better: str
-    """``"higher"`` or ``"lower"``."""
+    """``"higher"`` or ``"lower"``; empty where neither is."""
     percent: bool
     """Stored as a fraction from 0 to 1, shown in percent."""
 

@@ -10,21 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from midmix.errors import InputError
 from midmix.reports.lines import Line, lines_of
-
-
-@dataclass(frozen=True)
-class Output:
-    """A network's last layer on a test split, or features from anywhere: what the geometry figures draw."""
-
-    features: np.ndarray
-    """``[N, D]``"""
-    labels: np.ndarray
-    """``[N]``, from 0 to C - 1."""
-    logits: np.ndarray | None
-    """``[N, C]``, or None where only features are known."""
+from midmix.reports.subjects import Classes, Output, Subject
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class Run:
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as arrays:
-            return Output(arrays["features"], arrays["labels"], arrays["logits"])
+            return Output(*(torch.from_numpy(arrays[name]) for name in ("features", "labels", "logits")))
 
 
 @dataclass(frozen=True)
@@ -77,9 +67,22 @@ class Comparison:
         """What the first run says about all of them; empty where no run is kept."""
         return self.runs[0].about if self.runs else {}
 
-    @property
-    def classes(self) -> list[str]:
-        return [str(name) for name in self.about.get("classes", [])]
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes as the first run has them."""
+        if not self.runs:
+            return Classes([])
+        names = [str(name) for name in self.about.get("classes", [])]
+        return Classes(names, self.runs[0].counts, self.about.get("shots"))
+
+    @cached_property
+    def subjects(self) -> list[Subject]:
+        """A subject per line, with the test outputs of every seed that kept them."""
+        outputs = [[run.output for run in self.runs_of(line)] for line in self.lines]
+        return [
+            Subject(position, line.label, [output for output in kept if output is not None])
+            for position, (line, kept) in enumerate(zip(self.lines, outputs, strict=True))
+        ]
 
     def runs_of(self, line: Line) -> list[Run]:
         """The line's runs, by seed."""

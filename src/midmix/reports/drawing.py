@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from midmix.reports.subjects import Subject
 from midmix.reports.svg import inline, to_svg
-from midmix.reports.theme import drawing
+from midmix.reports.theme import drawing, line_colour, line_marker
 
 WIDTH = 4.6
 """Width of a panel in inches: a phone shows one beside the other's end, a desk two or three in a row."""
+
+
+Margins = tuple[float, float, float, float]
+"""Inches left, right, below and above the axes."""
+MARGINS: Margins = (0.68, 0.12, 0.52, 0.12)
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,9 @@ class Panel:
     name: str
     title: str
     figure: Figure
+    height: float
+    """Inches, without the legend at the foot."""
+    margins: Margins
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,9 @@ def publish(drawing: Drawing, folder: Path) -> Published:
         file = f"{panel.name}.svg"
         (folder / file).write_text(svg, encoding="utf-8")
         if panel.figure.legends:
-            svg = _without_legend(panel.figure)
+            panel.figure.legends[0].remove()
+            _place(panel.figure, panel.height, panel.margins, foot=0.0)
+            svg = to_svg(panel.figure)
         title = f"{drawing.heading}: {panel.title}" if panel.title else drawing.heading
         pictures.append(Picture(file, panel.title, inline(svg, name=panel.name, title=title)))
     table = f"{drawing.name}.csv"
@@ -75,21 +88,51 @@ def publish(drawing: Drawing, folder: Path) -> Published:
     return Published(drawing, pictures, table)
 
 
-def _without_legend(figure: Figure) -> str:
-    """The same picture, lower by the legend at its foot."""
-    (legend,) = figure.legends
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height - legend.get_window_extent().height / figure.dpi)
-    legend.set_visible(False)
-    return to_svg(figure)
+def panel(
+    name: str,
+    title: str,
+    height: float,
+    draw: Callable[[Figure], None],
+    *,
+    margins: Margins = MARGINS,
+    legend: Sequence[Subject] = (),
+) -> Panel:
+    """A panel of the report's width; ``draw`` fills the empty figure under the report's settings.
 
-
-def panel(name: str, title: str, height: float, draw: Callable[[Figure], None]) -> Panel:
-    """A panel of the report's width; ``draw`` fills the empty figure under the report's settings."""
+    Args:
+        name: of the file, without its ending.
+        title: what sets the panel apart from its neighbours.
+        height: in inches, without the legend.
+        draw: draws on the figure, whose subplots are in place.
+        margins: room around the axes. Measuring every text instead would take half of a report's time.
+        legend: the lines that a legend at the foot names; one needs no name.
+    """
     with drawing():
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), dpi=72)
+        room = _add_legend(figure, legend) if len(legend) > 1 else 0.0
+        _place(figure, height, margins, room)
         draw(figure)
-    return Panel(name, title, figure)
+    return Panel(name, title, figure, height, margins)
+
+
+def _place(figure: Figure, height: float, margins: Margins, foot: float) -> None:
+    """Axes within their margins, above a foot of this many inches."""
+    left, right, bottom, top = margins
+    whole = height + foot
+    figure.set_size_inches(WIDTH, whole)
+    figure.subplots_adjust(left / WIDTH, (foot + bottom) / whole, 1 - right / WIDTH, 1 - top / whole)
+
+
+def _add_legend(figure: Figure, lines: Sequence[Subject]) -> float:
+    """Name the lines at the foot; returns the height in inches that this takes."""
+    labels = [shorten(line.label, 44) for line in lines]
+    columns = 2 if max(map(len, labels)) <= 24 else 1
+    handles = [
+        Line2D([], [], color=line_colour(line.position), marker=line_marker(line.position), markersize=5)
+        for line in lines
+    ]
+    figure.legend(handles, labels, loc="lower left", ncols=columns, handlelength=1.8, labelspacing=0.4)
+    return 0.21 * math.ceil(len(labels) / columns) + 0.1
 
 
 def slug(text: str) -> str:

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+import pandas as pd
 
 from midmix.reports import theme
-from midmix.reports.cells import table_rows
+from midmix.reports.cells import Row, table_rows
+from midmix.reports.collapse import COLLAPSE_COLUMNS, collapse_measures, collapse_paths
 from midmix.reports.columns import COLUMNS
 from midmix.reports.comparison import Comparison, Run, read_comparison
-from midmix.reports.drawing import Drawing, Published, publish, shorten
 from midmix.reports.figures.accuracy_by_count import accuracy_by_count
+from midmix.reports.figures.collapse import collapse
+from midmix.reports.figures.differences import differences
+from midmix.reports.figures.margins import margins
+from midmix.reports.figures.of_features import of_features
+from midmix.reports.figures.projection import Projection
 from midmix.reports.figures.training_curves import training_curves
 from midmix.reports.lines import BASELINE, Line
+from midmix.reports.rendering import publish_all, render, save
 from midmix.reports.summary import summarise
 
 
-def write_report(folder: Path | str) -> Path:
+def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
     """Write ``report.html`` and ``figures/`` (SVG and CSV) into a finished comparison's folder.
 
     Args:
         folder: what ``midmix compare --out`` wrote: ``results.parquet`` and ``runs/``. Runs without a history or
             test outputs are left out of the figures that need them.
+        projection: how test features are drawn in two dimensions, ``"pca"`` or ``"umap"``.
 
     Returns:
         The page's path. It holds no time of writing: the same folder gives the same bytes.
 
     Raises:
-        InputError: no results in the folder, or a run's description is broken.
+        InputError: no results in the folder, a run's description is broken, or UMAP asked for and not installed.
     """
     comparison = read_comparison(Path(folder))
+    subjects, classes = comparison.subjects, comparison.classes
     summary = summarise(comparison.results)
+    measured = collapse_measures(comparison)
+    outcomes = (
+        accuracy_by_count(subjects, classes),
+        differences(subjects, summary),
+        training_curves(comparison),
+    )
+    geometry = (
+        collapse(subjects, measured, collapse_paths(comparison)),
+        margins(subjects, classes, measured),
+        *of_features(subjects, classes, projection),
+    )
     html = render(
         "comparison.html.j2",
         title=_title(comparison),
@@ -45,9 +61,10 @@ def write_report(folder: Path | str) -> Path:
         legend=legend(comparison.lines),
         baseline=BASELINE,
         has_baseline=BASELINE in comparison.lines,
-        figures=publish_all(
-            (accuracy_by_count(comparison), training_curves(comparison)), comparison.folder / "figures"
-        ),
+        outcomes=publish_all(outcomes, comparison.folder / "figures"),
+        geometry=publish_all(geometry, comparison.folder / "figures"),
+        collapse_rows=_collapse_rows(measured),
+        collapse_columns=COLLAPSE_COLUMNS,
         facts=_facts(comparison),
         shot_rule=str(comparison.about.get("shot_rule", "")),
         groups=_groups(comparison),
@@ -55,25 +72,11 @@ def write_report(folder: Path | str) -> Path:
     return save(html, comparison.folder)
 
 
-def publish_all(drawings: Iterable[Drawing | None], folder: Path) -> list[Published]:
-    """Write every drawing there is; figures that lack their data are not in the report."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [publish(drawing, folder) for drawing in drawings if drawing is not None]
-
-
-def render(template: str, **context: Any) -> str:
-    """A page from its template; every value is escaped, and only drawings and colours are markup."""
-    environment = Environment(
-        loader=PackageLoader("midmix.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["markup"] = Markup
-    environment.filters["shorten"] = shorten
-    colours = {"light": theme.variables(dark=False), "dark": theme.variables(dark=True)}
-    return environment.get_template(template).render(**context, colours=colours)
+def _collapse_rows(measured: pd.DataFrame) -> list[Row]:
+    if measured.empty:
+        return []
+    names = [column.name for column in COLLAPSE_COLUMNS]
+    return table_rows(summarise(measured, measures=names), "last", COLLAPSE_COLUMNS)
 
 
 def legend(lines: list[Line]) -> list[dict[str, str]]:
@@ -86,14 +89,6 @@ def legend(lines: list[Line]) -> list[dict[str, str]]:
         }
         for position, line in enumerate(lines)
     ]
-
-
-def save(html: str, folder: Path) -> Path:
-    """Write the page whole or not at all."""
-    path = folder / "report.html"
-    draft = folder / ".report.html.part"
-    draft.write_text(html, encoding="utf-8")
-    return draft.replace(path)
 
 
 def _facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
@@ -145,7 +140,7 @@ def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
     """The groups of the first run: (group, its classes with their training rows)."""
     if not comparison.runs:
         return []
-    run, names = comparison.runs[0], comparison.classes
+    run, names = comparison.runs[0], comparison.classes.names
     shots: dict[str, list[int]] = run.about.get("shots", {})
     return [
         (group, [{"name": names[c], "rows": f"{run.counts[c]:,}"} for c in members])

@@ -76,8 +76,8 @@ def summarise(
             compared = reference is not None and line != baseline
             paired = runs - reference if compared and reference is not None else runs.iloc[:0]
             for measure in measures:
-                n, mean, low, high = _interval(runs[measure].to_numpy(), confidence)
-                difference = _interval(paired[measure].to_numpy(), confidence)
+                n, mean, low, high = t_interval(runs[measure].to_numpy(), confidence)
+                difference = t_interval(paired[measure].to_numpy(), confidence)
                 rows.append((*line, line.label, choice, measure, n, mean, low, high, *difference))
     names = ["method", "criterion", "line", "epoch_choice", "measure", "n", "mean", "low", "high"]
     return pd.DataFrame(
@@ -104,7 +104,7 @@ def _runs(values: pd.DataFrame, line: Line, choice: str) -> pd.DataFrame:
     return values[chosen].droplevel(["method", "criterion", "epoch_choice"])
 
 
-def _interval(values: np.ndarray, confidence: float) -> tuple[int, float, float, float]:
+def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[int, float, float, float]:
     """(n, mean, low, high) of the finite values; Student's t-interval of the mean."""
     values = values[np.isfinite(values)]
     n = len(values)

@@ -15,6 +15,7 @@ _TAG = re.compile(r"<[^<>]+>")  # text and attributes have < and > escaped, so t
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _FONT = re.compile(r"(font-family: |font: [^;\"]*?px )[^;\"]*")
 _ID = re.compile(r'( id="|url\(#|xlink:href="#)')
+_NAME = re.compile(r' id="[^"]*"')
 _SIZE = re.compile(r' (?:width|height)="[^"]*"')
 _DIGITS = re.compile(r"(\.\d\d)\d+")
 _GLOBAL_STYLE = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>\s*", re.DOTALL)
@@ -44,7 +45,9 @@ def inline(svg: str, *, name: str, title: str) -> str:
 
 def _part(tag: str, name: str) -> str:
     if tag.startswith("<image"):  # pixel data, and a transform that needs all its digits
-        return tag
+        return _NAME.sub("", tag)
+    if tag.startswith("<g "):  # groups are named by kind and number; nothing refers to them
+        tag = _NAME.sub("", tag)
     tag = _COLOUR.sub(lambda colour: VARIABLES.get(colour.group(), colour.group()), tag)
     return _ID.sub(rf"\g<1>{name}-", _DIGITS.sub(r"\1", tag))
 

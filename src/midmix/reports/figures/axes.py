@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
-
-from midmix.reports.drawing import shorten
 
 
 def percent(axis: Axis) -> None:
@@ -23,9 +22,11 @@ def log_counts(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """The lines' names under the picture, where they fit on a phone."""
-    handles, labels = axes.get_legend_handles_labels()
-    labels = [shorten(label, 44) for label in labels]
-    columns = 1 if max(map(len, labels), default=0) > 24 else 2
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=1.8)
+def name_room(names: Sequence[str], size: float = 9) -> float:
+    """Inches that the longest of these names takes beside an axis, at a font size in points.
+
+    Example:
+        >>> round(name_room(["erm", "balanced-am-mixup"]), 2)
+        1.25
+    """
+    return 0.0082 * size * max(map(len, names), default=0)

@@ -10,13 +10,13 @@ from scipy import stats
 
 from midmix.reports.comparison import Comparison, Run
 from midmix.reports.drawing import Drawing, panel
-from midmix.reports.figures.axes import legend_below, percent
+from midmix.reports.figures.axes import percent
 from midmix.reports.theme import line_colour, line_marker
 
 _SERIES = (
     ("ratio", "Mixing rate λ", "λ, the row's own share"),
     ("train_accuracy", "Clean training accuracy", "training accuracy, %"),
-    ("test_balanced_accuracy", "Balanced test accuracy", "mean accuracy over classes, %"),
+    ("test_balanced_accuracy", "Balanced test accuracy", "balanced accuracy, %"),
 )
 
 
@@ -43,9 +43,10 @@ def training_curves(comparison: Comparison) -> Drawing | None:
             axes.set_ylabel(label)
             if name != "ratio":
                 percent(axes.yaxis)
-            legend_below(figure, axes)
 
-        panels.append(panel(f"training-{name.replace('_', '-')}", title, 4.2, draw))
+        panels.append(
+            panel(f"training-{name.replace('_', '-')}", title, 3.1, draw, legend=comparison.subjects)
+        )
     return Drawing(
         "training-curves",
         "Over the epochs",
@@ -76,7 +77,7 @@ def _curve(axes: Axes, table: pd.DataFrame, position: int, label: str) -> None:
         return
     colour = line_colour(position)
     epochs = table["epoch"].to_numpy()
-    axes.fill_between(epochs, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(epochs, table["low"], table["high"], color=colour, alpha=0.1, linewidth=0)
     axes.plot(
         epochs,
         table["mean"],

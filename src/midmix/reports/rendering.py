@@ -1,0 +1,42 @@
+"""Templates, figures and files: what every page needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from midmix.reports import theme
+from midmix.reports.drawing import Drawing, Published, publish, shorten
+
+
+def publish_all(drawings: Iterable[Drawing | None], folder: Path) -> list[Published]:
+    """Write every drawing there is; figures that lack their data are not in the report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [publish(drawing, folder) for drawing in drawings if drawing is not None]
+
+
+def render(template: str, **context: Any) -> str:
+    """A page from its template; every value is escaped, and only drawings and colours are markup."""
+    environment = Environment(
+        loader=PackageLoader("midmix.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["markup"] = Markup
+    environment.filters["shorten"] = shorten
+    colours = {"light": theme.variables(dark=False), "dark": theme.variables(dark=True)}
+    return environment.get_template(template).render(**context, colours=colours)
+
+
+def save(html: str, folder: Path) -> Path:
+    """Write the page whole or not at all."""
+    path = folder / "report.html"
+    draft = folder / ".report.html.part"
+    draft.write_text(html, encoding="utf-8")
+    return draft.replace(path)
