@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from midmix.errors import InputError
 from midmix.measures._checks import check_rows
@@ -17,8 +16,9 @@ FEWEST_SAMPLED = 16
 
 
 def unit(features: Tensor) -> Tensor:
-    """`z / ‖z‖₂` a row, in float64; a row of zeros stays zero."""
-    return normalize(features.detach().double(), dim=1)
+    """`z / ‖z‖₂` a row, in float64, in memory of its own; a row of zeros stays zero."""
+    rows = features.detach().to(torch.float64, copy=True)
+    return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(1e-12))
 
 
 @dataclass(frozen=True)
