@@ -104,6 +104,9 @@ class Fit:
             criterion.to(self.accelerator.device)
         prepared = self.accelerator.prepare(self.model, make_optimizer(self.model, settings))
         self.network, self.optimizer = prepared
+        if settings.compile:
+            # A compiled step does not look at hooks again: one left from another mix must not serve this one.
+            torch.compiler.reset()
         self.step_network = torch.compile(self.network) if settings.compile else self.network
         updates = math.ceil(self.steps / settings.accumulate)
         self.schedule = make_schedule(self.optimizer.optimizer, settings, updates)
