@@ -28,6 +28,7 @@ for command, summary in (
     ("compare", "Train several methods with several seeds; write a table and a report."),
     ("train", "Train one method with one seed; keep the model."),
     ("evaluate", "Measure a trained model on labelled data."),
+    ("predict", "Predict the class of each image or row of features."),
     ("methods", "List the methods, their options and the criteria."),
 ):
     app.command(f"midmix.cli.{command}:{command}", help=summary)

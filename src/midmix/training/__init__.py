@@ -1,7 +1,7 @@
 """One training loop for every mix, criterion and network, and comparisons made of its runs."""
 
 from midmix.training.compare import Progress, collect, compare
-from midmix.training.evaluate import Answers, answer
+from midmix.training.evaluate import Answers, answer, predict_logits
 from midmix.training.fit import Fit, Moment
 from midmix.training.line import Line, parse_lines
 from midmix.training.run import Run, Watching, load_model, read_answers, train_run
@@ -24,6 +24,7 @@ __all__ = [
     "draw_split",
     "load_model",
     "parse_lines",
+    "predict_logits",
     "read_answers",
     "train_run",
 ]

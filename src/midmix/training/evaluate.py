@@ -1,13 +1,15 @@
-"""A model's answers to labelled rows, in evaluation mode."""
+"""A model's answers to rows, in evaluation mode."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from midmix.data import Labelled
+from midmix.data import Inputs, Labelled
 from midmix.mixing.site import Features
 from midmix.models import to_float
 
@@ -25,13 +27,11 @@ class Answers:
         return float((self.logits.argmax(1) == self.labels).double().mean())
 
 
-@torch.inference_mode()
 def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answers:
     """Runs the model over all rows, unmixed; the mode of each of its modules is as before afterwards.
 
     Features are what enters the classifier (`midmix.mixing.Features` says how that is found).
     """
-    parameter = next(model.parameters())
     seen: list[Tensor] = []
 
     def see(classifier: nn.Module, features: Tensor) -> Tensor:
@@ -39,19 +39,35 @@ def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answe
         return features
 
     handles = Features().hook(model, len(data.classes), see)
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    logits = []
     try:
-        for start in range(0, len(data), batch_size):
-            rows = torch.arange(start, min(start + batch_size, len(data)))
-            batch = to_float(data.inputs[rows].to(parameter.device))
+        logits = predict_logits(model, data.inputs, batch_size=batch_size)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Answers(logits, torch.cat(seen), data.labels.cpu())
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, inputs: Inputs, *, batch_size: int = 1000) -> Tensor:
+    """The model's logits `[N, C]` float32 for N rows, on the CPU; its modules' modes are as before afterwards."""
+    device = next(model.parameters()).device
+    logits = []
+    with _in_evaluation_mode(model):
+        for start in range(0, len(inputs), batch_size):
+            rows = torch.arange(start, min(start + batch_size, len(inputs)))
+            batch = to_float(inputs[rows].to(device))
             if batch.dim() == 4:
                 batch = batch.contiguous(memory_format=torch.channels_last)
             logits.append(model(batch).float().cpu())
+    return torch.cat(logits)
+
+
+@contextmanager
+def _in_evaluation_mode(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
     finally:
         for module in training:
             module.training = True
-        for handle in handles:
-            handle.remove()
-    return Answers(torch.cat(logits), torch.cat(seen), data.labels.cpu())

@@ -125,6 +125,7 @@ def train_run(
         "criterion": run.line.criterion,
         "seed": run.seed,
         "source": source.name,
+        "columns": list(source.columns),
         "shape": list(split.train.shape),
         "classes": list(classes),
         "class_counts": counts.tolist(),
