@@ -28,7 +28,8 @@ class Column:
         """
         if not math.isfinite(value):
             return "–"
-        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+        text = f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+        return text.replace("-", MINUS)
 
     def signed(self, value: float) -> str:
         """The value as a difference: always with its sign, with a real minus."""

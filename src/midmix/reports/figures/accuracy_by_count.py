@@ -10,8 +10,8 @@ from torch import Tensor
 
 from midmix.measures import confusion_matrix
 from midmix.reports.drawing import Drawing, panel
-from midmix.reports.figures.axes import log_counts, percent
-from midmix.reports.figures.by_class import BINS, by_class, curve
+from midmix.reports.figures.axes import percent
+from midmix.reports.figures.by_class import BINS, by_class, curves
 from midmix.reports.subjects import Classes, Subject, over_seeds
 
 
@@ -23,10 +23,7 @@ def accuracy_by_count(subjects: Sequence[Subject], classes: Classes) -> Drawing 
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for subject in subjects:
-            curve(axes, numbers, subject, "accuracy")
-        log_counts(axes)
-        axes.set_xlabel(f"{classes.unit} of the class (log scale)")
+        curves(axes, numbers, subjects, classes, "accuracy")
         axes.set_ylabel("accuracy of the class, %")
         percent(axes.yaxis)
         axes.set_ylim(-0.03, 1.03)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from midmix.reports.figures.axes import log_counts
 from midmix.reports.subjects import Classes, Subject
 from midmix.reports.theme import line_colour, line_marker
 
@@ -39,11 +40,25 @@ def by_class(
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
-def curve(axes: Axes, numbers: pd.DataFrame, subject: Subject, name: str) -> None:
+def curves(
+    axes: Axes, numbers: pd.DataFrame, subjects: Sequence[Subject], classes: Classes, name: str
+) -> None:
+    """A curve per line over the classes' rows; over their rank where all classes have as many."""
+    if numbers["training_rows"].nunique() > 1:
+        log_counts(axes)
+        axes.set_xlabel(f"{classes.unit} of the class (log scale)")
+    else:
+        rank = numbers.groupby("line")[name].rank(method="first")
+        numbers = numbers.assign(training_rows=rank).sort_values("training_rows", kind="stable")
+        axes.set_xlabel("classes from lowest to highest (all have as many rows)")
+    for subject in subjects:
+        table = numbers[numbers["line"] == subject.label]
+        if not table.empty:
+            _curve(axes, table, subject, name)
+
+
+def _curve(axes: Axes, table: pd.DataFrame, subject: Subject, name: str) -> None:
     """The line's curve; where there are many classes, a faint dot for each beside it."""
-    table = numbers[numbers["line"] == subject.label]
-    if table.empty:
-        return
     colour, marker = line_colour(subject.position), line_marker(subject.position)
     if len(table) > BINS:
         axes.plot(table["training_rows"], table[name], ".", color=colour, alpha=0.35, markersize=3.5, mew=0)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from midmix.measures import margins as class_margins
 from midmix.reports.drawing import Drawing, Panel, panel
-from midmix.reports.figures.axes import log_counts
-from midmix.reports.figures.by_class import by_class, curve
+from midmix.reports.figures.by_class import by_class, curves
 from midmix.reports.figures.dots import beside_names, dots
 from midmix.reports.subjects import Classes, Subject, over_seeds
 from midmix.reports.theme import MUTED
@@ -30,10 +29,7 @@ def margins(subjects: Sequence[Subject], classes: Classes, measured: pd.DataFram
     def draw_classes(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        for subject in subjects:
-            curve(axes, numbers, subject, "margin")
-        log_counts(axes)
-        axes.set_xlabel(f"{classes.unit} of the class (log scale)")
+        curves(axes, numbers, subjects, classes, "margin")
         axes.set_ylabel("mean margin of the class, logits")
 
     panels: list[Panel] = [

@@ -57,9 +57,9 @@ def reliability(subjects: Sequence[Subject]) -> Drawing | None:
         "reliability",
         "Reliability diagrams",
         "Accuracy of the rows that a network is about equally sure of; the bars at the foot are their share of all "
-        f"rows (points with less than {_LEAST_SHARE:.1%} of them are left out). Nearer to the diagonal is better: below it "
-        "a network is too sure, above it not sure enough. The gap, weighted by rows, is the calibration error (ECE), "
-        "where lower is better."
+        f"rows (points with less than {_LEAST_SHARE:.1%} of them are left out). Nearer to the diagonal is better: a "
+        "network below it is too sure, one above it not sure enough. The gap, weighted by rows, is the calibration "
+        "error (ECE), where lower is better."
         + (" The rows of all seeds are taken together." if over_seeds(subjects) else ""),
         panels,
         pd.concat(tables, ignore_index=True),
