@@ -16,9 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-import matplotlib as mpl
 import torch
-from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
 from midmix.measures import margin_band, required_margin
@@ -174,6 +172,9 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 def draw(rows: Sequence[Row], path: Path, confidence: float) -> None:
     """Ratio and breadth against λ, measured and by the law."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
     mpl.rcParams["svg.hashsalt"] = "margin"  # the same numbers give the same file
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     fine = torch.linspace(0.5, 1, 501).tolist()

@@ -22,7 +22,7 @@ def rows():
     sys.modules[spec.name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-        return {row.weight: row for row in module.study((1.0, 0.8, 0.6, 0.5), seeds=1, steps=400)}
+        return {row.weight: row for row in module.study((1.0, 0.8, 0.6, 0.5), seeds=1, steps=250)}
     finally:
         del sys.modules[spec.name]
 

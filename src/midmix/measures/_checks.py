@@ -27,8 +27,8 @@ def check_rows(values: Tensor, labels: Tensor, *, name: str) -> None:
         raise InputError(
             f"{name} and labels differ in length: {len(values)} rows against {len(labels)} labels"
         )
-    # A sum is finite only if its terms are: one pass without a mask for the usual, clean case.
-    if not values.sum(dtype=torch.float64).isfinite():
+    # A sum is finite only if its terms are (not the other way round): one pass and no mask for clean rows.
+    if not values.detach().sum().isfinite():
         bad = (~values.isfinite()).any(dim=1).nonzero().flatten()
         if len(bad):
             raise InputError(

@@ -137,7 +137,7 @@ class _Tiles:
             if rows == columns:
                 tile.fill_diagonal_(math.inf)
             norms = self.points[:, -2]
-            if tile.min() > CLOSE * (norms[rows].max() + norms[columns].max()):
+            if tile.amin() > CLOSE * (norms[rows].max() + norms[columns].max()):
                 return tile
             tile = _mirrored(self._exact(rows), self.kernel.scale) @ self._exact(columns).T
         return tile.clamp_min_(0.0)
