@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from midmix.measures import BETTER, CollapseReport
+from midmix.reports.columns import MINUS
 from midmix.reports.figures.accuracy_by_count import accuracy_by_count
 from midmix.reports.figures.margins import margins
 from midmix.reports.figures.of_features import of_features
@@ -61,8 +62,8 @@ def write_analysis(
         in_short=f"{len(output.labels):,} rows · {len(names)} classes · {output.features.shape[1]} features",
         totals=[
             {
-                "name": name,
-                "value": f"{value:.4f}",
+                "name": name.replace("_", " "),
+                "value": f"{value:.4f}".replace("-", MINUS),
                 "error": f"{found.standard_errors[name]:.4f}" if name in found.standard_errors else "",
                 "better": BETTER[name],
             }

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 
 def percent(axis: Axis) -> None:
     """Show fractions in percent; the axis label says the unit."""
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=""))
 
 
 def log_counts(axes: Axes) -> None:

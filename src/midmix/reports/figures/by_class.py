@@ -50,7 +50,7 @@ def curves(
     else:
         rank = numbers.groupby("line")[name].rank(method="first")
         numbers = numbers.assign(training_rows=rank).sort_values("training_rows", kind="stable")
-        axes.set_xlabel("classes from lowest to highest (all have as many rows)")
+        axes.set_xlabel("classes, lowest first (equal rows each)")
     for subject in subjects:
         table = numbers[numbers["line"] == subject.label]
         if not table.empty:
