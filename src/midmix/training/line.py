@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ class Line:
                 raise InputError(
                     f"method {self.method!r}: {text!r} is not option=value; write {self.name}:option=value"
                 )
-            found[option.strip()] = yaml.safe_load(value)
+            found[option.strip()] = _value(value)
         return found
 
     @property
@@ -99,3 +100,15 @@ def parse_lines(texts: Sequence[str]) -> tuple[Line, ...]:
     if twice:
         raise InputError(f"methods: {', '.join(twice)} stands there more than once; name each line once")
     return lines
+
+
+def _value(text: str) -> Any:
+    """A YAML scalar; numbers such as 1e-3 too, which YAML takes for text, and text that is no YAML as it is."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    return value

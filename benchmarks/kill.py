@@ -1,0 +1,85 @@
+"""Kills a training process (SIGKILL) at random moments until it has finished; its weights must come out the same.
+
+    python benchmarks/kill.py --kills 20
+
+Each life is a process of its own that trains on long-tailed digits and saves a checkpoint after every step; it is
+killed a random while after it began to train, the next one goes on. The model file of the last must equal, byte for
+byte, that of a run that nobody interrupted. The seed that is printed repeats the moments as far as the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from midmix.data import load
+from midmix.training import Line, Run, Settings, Watching, train_run
+
+LINE, EPOCHS = "balanced-am-mixup:clean_weight=1+balanced_softmax", 40
+MARK = "training"  # a life makes this file when its first step is done
+
+
+def train(folder: Path, *, epochs: int, checkpoint_seconds: float) -> None:
+    """One life: the run from its last checkpoint, or from the beginning."""
+    settings = Settings.for_kind("features", network="mlp-32", epochs=epochs, warmup_epochs=1)
+    run = Run(Line.parse(LINE), seed=0, settings=settings, imbalance=50, validation=0.1)
+    watching = Watching(moment=lambda moment: (folder.parent / MARK).touch(), say=print)
+    train_run(run, load("digits"), folder, watching=watching, checkpoint_seconds=checkpoint_seconds)
+
+
+def kill_until_finished(folder: Path, *, kills: int, epochs: int, draw: random.Random) -> int:
+    """Starts and kills lives, then lets the last one end; returns how many steps the checkpoints had saved at most.
+
+    Raises:
+        RuntimeError: where a life ends by itself before all kills were dealt, or the last one fails.
+    """
+    mark, steps = folder.parent / MARK, 0
+    command = [sys.executable, __file__, "--life", str(folder), "--epochs", str(epochs)]
+    for number in range(1, kills + 1):
+        mark.unlink(missing_ok=True)
+        with subprocess.Popen(command) as life:
+            while not mark.exists() and life.poll() is None:
+                time.sleep(0.005)
+            time.sleep(draw.expovariate(1 / 0.1))
+            life.kill()
+        if life.returncode >= 0:
+            raise RuntimeError(f"life {number} ended by itself (exit code {life.returncode}); give more epochs")
+        saved = sorted((folder / "checkpoints").glob("step-*.pt"))
+        steps = int(saved[-1].stem.removeprefix("step-")) if saved else 0
+        half = " while it saved" if (folder / "checkpoints" / "part").exists() else ""
+        print(f"kill {number} of {kills}: step {steps}{half}", flush=True)
+    if subprocess.run(command, check=False).returncode:
+        raise RuntimeError("the last life failed")
+    return steps
+
+
+def main() -> int:
+    """Prints what was done, in Markdown; exit code 1 where the weights differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="how many (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="length of the run (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of the moments (default: drawn)")
+    parser.add_argument("--life", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.life:
+        train(given.life, epochs=given.epochs, checkpoint_seconds=0)
+        return 0
+    seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
+    print(f"seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        killed, whole = Path(name) / "killed", Path(name) / "whole"
+        kill_until_finished(killed, kills=given.kills, epochs=given.epochs, draw=random.Random(seed))
+        train(whole, epochs=given.epochs, checkpoint_seconds=1e9)
+        same = (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+        left = sorted(path.name for path in killed.iterdir())
+    print(f"\n| kills | weights bit-equal | files left |\n|---|---|---|\n| {given.kills} | {same} | {', '.join(left)} |")
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Small data and short runs, the same for all tests of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from midmix.data import Labelled, Source, load
+from midmix.models import build, fit_normalization
+from midmix.training import Fit, Line, Settings, Split
+from midmix.training.checkpoint import Checkpoints
+
+CLASSES = ("ant", "bee", "cat")
+
+
+class Decoded:
+    """Rows that are decoded on access, as large images are."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.rows.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.rows[index]
+
+    def select(self, index: Tensor) -> Decoded:
+        return Decoded(self.rows[index])
+
+
+@pytest.fixture(scope="session")
+def digits() -> Source:
+    return load("digits")
+
+
+@pytest.fixture(scope="session")
+def blobs() -> Source:
+    """Three overlapping clouds of 60, 20 and 8 training rows in 6 dimensions; 30 test rows each."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3, 6, generator=generator)
+
+    def rows(counts: list[int]) -> Labelled:
+        labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+        return Labelled(centres[labels] + torch.randn(len(labels), 6, generator=generator), labels, CLASSES)
+
+    return Source("blobs", rows([60, 20, 8]), rows([30, 30, 30]))
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Source:
+    """Noise in three tints, 8×8; 45 training and 12 test images, decoded on access."""
+    generator = torch.Generator().manual_seed(1)
+
+    def rows(each: int) -> Labelled:
+        labels = torch.arange(3).repeat(each)
+        images = torch.randint(128, (len(labels), 3, 8, 8), generator=generator, dtype=torch.uint8)
+        images[torch.arange(len(labels)), labels] += 100
+        return Labelled(Decoded(images), labels, CLASSES)
+
+    return Source("pictures", rows(15), rows(4))
+
+
+@pytest.fixture
+def short() -> Settings:
+    """Two epochs of a small MLP."""
+    return Settings(network="mlp-16", epochs=2, batch_size=16, learning_rate=0.05, warmup_epochs=1)
+
+
+Start = Callable[..., Fit]
+
+
+@pytest.fixture
+def start() -> Start:
+    """Makes a `Fit` of a source's own rows: `start(source, settings, "am-mixup", seed=0, folder=…)`."""
+
+    def start(
+        source: Source,
+        settings: Settings,
+        line: str = "am-mixup",
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        model: torch.nn.Module | None = None,
+        **options: Any,
+    ) -> Fit:
+        parsed, data = Line.parse(line), source.train
+        if model is None:
+            model = build(settings.network, data.shape, len(data.classes), width=settings.width, seed=seed)
+            fit_normalization(model, data.inputs)
+        checkpoints = None if folder is None else Checkpoints(folder)
+        return Fit(
+            model,
+            parsed.mix(len(data.classes), data.counts()),
+            parsed.per_sample_loss(),
+            Split(data, source.test, None, "all"),
+            settings,
+            seed=seed,
+            checkpoints=checkpoints,
+            **{"checkpoint_seconds": 0.0, **options},
+        )
+
+    return start
