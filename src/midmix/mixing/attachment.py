@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,12 @@ from torch.utils.hooks import RemovableHandle
 from midmix.errors import InputError
 from midmix.mixing.plan import Plan
 from midmix.mixing.site import Features, Site
+
+# Plans of the blocks that run now, by their attachment's key. In a global and not in the attachment, because
+# torch.compile takes whatever it reaches through a hook of `nn.Linear` for a part of the network, whose shapes never
+# change, and would compile anew for every batch size.
+RUNNING: dict[int, Plan] = {}
+KEYS = itertools.count()
 
 
 class Attachment:
@@ -27,8 +35,8 @@ class Attachment:
 
     def __init__(self, model: nn.Module, sites: tuple[Site, ...], num_classes: int, *, watch: bool) -> None:
         self.model = model
-        self.plan: Plan | None = None
-        self.running = False  # the model's forward pass is to be mixed by the plan
+        self.key = next(KEYS)
+        self.last: Plan | None = None
         self.reached = False  # the plan's site was passed, mixing or not
         self.mixed = False  # rows were mixed there
         self.observed = False  # the batch's clean logits were counted
@@ -46,28 +54,34 @@ class Attachment:
     @contextmanager
     def run(self, plan: Plan) -> Iterator[None]:
         """Mixes by this plan, until the block ends, whenever the model runs in training mode."""
-        self.plan, self.running = plan, True
+        RUNNING[self.key] = self.last = plan
         self.reached = self.mixed = self.observed = False
         self.clean_logits = None
         try:
             yield
         finally:
-            self.running = False
+            RUNNING.pop(self.key, None)
 
     def remove(self) -> None:
         """Takes all hooks off the model."""
         for handle in self.handles:
             handle.remove()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy runs on its own."""
+        self.__dict__.update(state, key=next(KEYS), last=None)
+
     def _change(self, number: int, features: bool, module: nn.Module, activations: Tensor) -> Tensor:
-        plan = self.plan
-        if plan is None or plan.site != number or not (self.running or _recomputing()):
+        running = plan = RUNNING.get(self.key)
+        if running is None and _recomputing():
+            plan = self.last
+        if plan is None or plan.site != number:
             return activations
         self.reached = True
         if not module.training:
             return activations
         self.mixed = True
-        if features and self.watch and self.running and plan.clean is None:
+        if features and self.watch and running is not None and plan.clean is None:
             self.clean_logits = _answer(module, activations)
         return plan.apply(activations)
 
