@@ -22,6 +22,7 @@ app = App(
     help="Better recognition of rare classes: train, compare and measure classifiers on imbalanced data.",
     version=__version__,
     help_format="markdown",
+    result_action="return_value",
 )
 # Named by their place, so that `midmix --help` need not import torch.
 for command, summary in (

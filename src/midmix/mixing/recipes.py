@@ -210,7 +210,13 @@ def recipe(name: str, num_classes: int, **options: Any) -> Mix:
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    try:
-        return RECIPES[name](num_classes, **options)
-    except TypeError as error:
-        raise InputError(f"{name}: an option has a value of the wrong kind ({error})") from error
+        _check_kind(f"{name}:{option}", options[option], known[option])
+    return RECIPES[name](num_classes, **options)
+
+
+def _check_kind(where: str, value: object, default: object) -> None:
+    kinds = {bool: "true or false", int: "a number", float: "a number"}
+    kind = kinds.get(type(default))
+    given = kinds.get(type(value))
+    if kind is not None and given != kind:
+        raise InputError(f"{where}={value}: must be {kind}")

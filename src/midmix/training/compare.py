@@ -19,9 +19,10 @@ import torch
 
 from midmix.data import Labelled, Source
 from midmix.errors import InputError
+from midmix.training.files import whole
 from midmix.training.fit import Moment
 from midmix.training.line import Line
-from midmix.training.run import Run, Watching, finished, result_rows, train_run
+from midmix.training.run import Run, Watching, check_runs, finished, result_rows, train_run
 from midmix.training.settings import Settings
 
 SPECIFICATION, RESULTS, RUNS = "comparison.json", "results.parquet", "runs"
@@ -79,8 +80,9 @@ def compare(
     """
     if seeds < 1:
         raise InputError(f"seeds: {seeds}; at least one is needed, and three for any claim")
+    template = Run(lines[0], 0, settings, imbalance, profile, validation)
+    check_runs([replace(template, line=line) for line in lines], source)
     _claim(folder, _specification(source, settings, imbalance, profile, validation))
-    template = Run(Line("erm"), 0, settings, imbalance, profile, validation)
     runs = [replace(template, line=line, seed=seed) for seed in range(seeds) for line in lines]
     left = [run for run in runs if finished(folder / RUNS / run.name) is None]
     jobs = min(_jobs(source, settings) if jobs is None else jobs, max(len(left), 1))
@@ -106,9 +108,8 @@ def collect(folder: Path, lines: Sequence[Line] = ()) -> pd.DataFrame:
         key=lambda row: (order.get((row["method"], row["criterion"]), len(order)), row["method"], row["seed"])
     )
     results = pd.DataFrame(rows)
-    part = folder / f"{RESULTS}.part"
-    results.to_parquet(part)
-    part.replace(folder / RESULTS)
+    with whole(folder / RESULTS) as path:
+        results.to_parquet(path)
     return results
 
 
@@ -241,14 +242,14 @@ def _claim(folder: Path, specification: dict[str, Any]) -> None:
             for key, value in specification.items()
             if theirs.get(key) != value
         ]
-        if differ:
+        if differ and (folder / RUNS).is_dir():
             raise InputError(
                 f"{folder}: holds another comparison ({'; '.join(differ)}); choose another folder with --out"
             )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: is not an empty folder and holds no comparison; choose another with --out"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(specification, indent=1))
+    with whole(path) as part:
+        part.write_text(json.dumps(specification, indent=1))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +24,7 @@ from midmix.measures import shot_groups
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.evaluate import Answers, answer
+from midmix.training.files import whole
 from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.line import Line
@@ -32,6 +32,7 @@ from midmix.training.settings import Settings
 from midmix.training.split import draw_split
 
 RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
+RECORDED = {"method", "criterion", "seed", "settings", "classes", "class_counts", "shape", "columns"}
 VERSIONS = ("midmix", "torch", "numpy", "accelerate", "datasets", "scikit-learn")
 
 
@@ -68,12 +69,38 @@ class Watching:
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The record of the run in this folder, or None where none has finished there."""
+    """The record of the run in this folder, or None where none has finished there.
+
+    Raises:
+        InputError: where there is a record that is none of midmix's.
+    """
     path = folder / RECORD
     if not path.is_file():
         return None
-    record: dict[str, Any] = json.loads(path.read_text())
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        known = record.keys() >= RECORDED
+    except (ValueError, AttributeError):
+        known = False
+    if not known:
+        raise InputError(f"{path}: is not a run's record; choose another folder")
     return record
+
+
+def check_runs(runs: Sequence[Run], source: Source) -> None:
+    """Sees that runs which differ in their lines only can begin, before anything is written.
+
+    Raises:
+        InputError: for rows that cannot be split so, and a network that cannot be built for them or not be mixed.
+    """
+    run = runs[0]
+    split = draw_split(
+        source, seed=run.seed, imbalance=run.imbalance, profile=run.profile, validation=run.validation
+    )
+    classes = len(source.train.classes)
+    model = build(run.settings.network, split.train.shape, classes, width=run.settings.width, seed=run.seed)
+    for run in runs:
+        run.line.mix(classes, split.train.counts()).attach(model).remove()
 
 
 def train_run(
@@ -147,9 +174,9 @@ def train_run(
         tested = answer(model, split.test)
         _save_model(model, folder / MODEL)
         pd.DataFrame(history).to_parquet(folder / HISTORY)
-        with _whole(folder / TEST) as path, path.open("wb") as file:
+        with whole(folder / TEST) as path, path.open("wb") as file:
             np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
-        with _whole(folder / RECORD) as path:
+        with whole(folder / RECORD) as path:
             path.write_text(json.dumps(record, indent=1))
         checkpoints.clear()
     fit.accelerator.wait_for_everyone()
@@ -252,16 +279,5 @@ def _processor() -> str:
 
 def _save_model(model: nn.Module, path: Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with _whole(path) as part:
+    with whole(path) as part:
         save_file(tensors, part)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to; the file takes its own name when it is whole, and leaves nothing behind otherwise."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Each command does its job on a user's own file."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+SCHEMA = [
+    "method", "criterion", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy", "many",
+    "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
+]  # fmt: skip
+
+
+@pytest.fixture
+def trained(midmix, table, tmp_path):
+    out = tmp_path / "run"
+    outcome = midmix("train", table, "--method", "am-mixup", "--epochs", 30, "--out", out)
+    assert outcome.code == 0, outcome.err
+    return out
+
+
+def test_compare_writes_results_and_report_and_prints_the_table(midmix, table, tmp_path):
+    out = tmp_path / "out"
+    command = ("compare", table, "--methods", "erm,balanced-am-mixup:clean_weight=1+balanced_softmax",
+               "--seeds", 2, "--epochs", 3, "--validation", 0.2, "--jobs", 1, "--out", out)  # fmt: skip
+    outcome = midmix(*command)
+    assert outcome.code == 0, outcome.err
+    results = pd.read_parquet(out / "results.parquet")
+    assert list(results.columns) == SCHEMA
+    assert len(results) == 2 * 2 * 3
+    assert set(results.epoch_choice) == {"last", "validation", "test_oracle"}
+    assert results.groupby("seed").split_hash.nunique().eq(1).all()
+    assert "erm" in outcome.out
+    assert str(out / "report.html") in outcome.out
+    page = (out / "report.html").read_text()
+    assert "&lt;b&gt;emu" in page
+    assert "<b>emu" not in page
+
+    models = sorted(out.glob("runs/*/model.safetensors"))
+    before = [path.stat().st_mtime_ns for path in models]
+    again = midmix(*command)
+    assert again.code == 0
+    assert [path.stat().st_mtime_ns for path in models] == before, "finished runs are not run again"
+
+
+def test_a_configuration_file_gives_what_flags_give_and_flags_override_it(midmix, table, tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text("methods: erm,mixup\nseeds: 1\nepochs: 2\n")
+    outcome = midmix(
+        "compare", table, "--config", config, "--methods", "erm", "--out", tmp_path / "out", "--jobs", 1
+    )
+    assert outcome.code == 0, outcome.err
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert set(results.method) == {"erm"}
+    assert set(results.epoch) <= {1, 2}
+
+
+def test_predict_names_each_row_with_its_class_and_probability(midmix, trained, table, tmp_path):
+    unlabelled = tmp_path / "new.csv"
+    unlabelled.write_text("height,weight\n0.1,0.0\n0.0,3.1\n")  # another order of columns than in training
+    outcome = midmix("predict", trained, unlabelled, "--out", tmp_path / "p.csv", "--all-classes")
+    assert outcome.code == 0, outcome.err
+    predictions = pd.read_csv(tmp_path / "p.csv")
+    assert list(predictions["class"]) == ["cat", "dog"]
+    assert list(predictions["name"]) == [0, 1]
+    columns = [column for column in predictions if column.startswith("probability:")]
+    assert predictions[columns].sum(axis=1).round(5).eq(1).all()
+    assert predictions[columns].max(axis=1).round(6).eq(predictions["probability"].round(6)).all()
+
+
+def test_evaluate_says_what_training_said(midmix, trained, table):
+    outcome = midmix("evaluate", trained, table)
+    assert outcome.code == 0, outcome.err
+    assert "<b>emu</b>" in outcome.out
+    assert "balanced %" in outcome.out
+
+
+def test_methods_lists_every_recipe_and_criterion(midmix):
+    from midmix import losses, recipes
+
+    outcome = midmix("methods")
+    assert outcome.code == 0
+    for name in (*recipes(), *losses.criteria()):
+        assert name in outcome.out
+
+
+def test_help_shows_defaults(midmix):
+    assert (
+        "[default: 0.05 for features, 0.1 for images]"
+        in " ".join(midmix("compare", "--help").out.split()).replace("│ │ ", "")
+        or "0.05 for features" in midmix("compare", "--help").out
+    )
+
+
+def test_every_setting_has_a_flag():
+    from dataclasses import fields
+
+    from midmix.cli.flags import TrainingFlags
+    from midmix.training import Settings
+
+    assert [field.name for field in fields(TrainingFlags)] == [field.name for field in fields(Settings)]

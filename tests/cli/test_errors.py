@@ -1,0 +1,148 @@
+"""What bad input gets: one line that says what, where and what to do; exit code 2; nothing half-written."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "digit"], ["unknown source 'digit'", "digits"]),
+        (["compare", "digits", "--methods", "erm,am-mixpu"], ["unknown method 'am-mixpu'", "am-mixup"]),
+        (["compare", "digits", "--methods", "am-mixup:bta=1"], ["unknown option of am-mixup 'bta'", "beta"]),
+        (["compare", "digits", "--methods", "am-mixup:beta=3"], ["beta: 3", "0.6931"]),
+        (["compare", "digits", "--methods", "mixup:alpha=x"], ["mixup", "alpha"]),
+        (
+            ["compare", "digits", "--methods", "erm+balanced_sofmax"],
+            ["'balanced_sofmax'", "balanced_softmax"],
+        ),
+        (["compare", "digits", "--methods", "erm,erm"], ["erm", "more than once"]),
+        (["compare", "digits", "--seeds", "0"], ["seeds: 0"]),
+        (["compare", "digits", "--epochs", "0"], ["epochs: 0"]),
+        (["compare", "digits", "--learning-rate", "-1"], ["learning_rate: -1"]),
+        (["compare", "digits", "--network", "resnet-9"], ["resnet-9"]),
+        (["compare", "digits", "--network", "resnet-8"], ["resnet-8", "image"]),
+        (["compare", "digits", "--optimizer", "sgdd"], ["--optimizer", "sgd"]),
+        (["compare", "digits", "--imbalance", "5000"], ["5000"]),
+        (["compare", "digits", "--validation", "1.5"], ["1.5"]),
+        (["compare", "digits", "--epoch", "3"], ["--epoch", "--epochs"]),
+        (["compare", "digits", "--config", "none.yaml"], ["none.yaml", "no such file"]),
+        (["comapre", "digits"], ["comapre", "compare"]),
+        (["predict", "nowhere", "digits"], ["nowhere", "no finished run"]),
+    ],
+)
+def test_bad_arguments(midmix, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    outcome = midmix(*arguments)
+    assert outcome.code == 2
+    for part in said:
+        assert part in outcome.complaint
+    assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+
+def test_an_unknown_column_names_the_nearest(midmix, table, tmp_path):
+    outcome = midmix("compare", table, "--label", "labl", "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "labl" in outcome.complaint
+    assert "label" in outcome.complaint.replace("labl", "")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ("1,2,cat\n1,,dog\n2,2,cat\n2,2,dog", ["height"]),
+        ("1,2,cat\n1,inf,dog\n2,2,cat\n2,2,dog", ["height", "finite"]),
+        ("1,2,cat\n1,3,cat", ["class"]),
+        ("1,2,\n1,3,cat\n2,2,dog", ["label"]),
+    ],
+)
+def test_bad_rows(midmix, tmp_path, cells, said):
+    path = tmp_path / "bad.csv"
+    path.write_text(f"weight,height,label\n{cells}\n")
+    outcome = midmix("train", path, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    for part in (str(path), *said):
+        assert part in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else(midmix, table, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("mine")
+    outcome = midmix("compare", table, "--out", tmp_path / "thesis")
+    assert outcome.code == 2
+    assert "--out" in outcome.complaint
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.txt"]
+
+
+def test_a_folder_that_holds_another_run(midmix, table, tmp_path):
+    base = ("train", table, "--epochs", 2, "--out", tmp_path / "run")
+    assert midmix(*base).code == 0
+    outcome = midmix(*base, "--method", "erm")
+    assert outcome.code == 2
+    assert "another run" in outcome.complaint
+    assert "erm" in outcome.complaint
+    assert midmix(*base).code == 0
+
+
+def test_a_comparison_with_other_settings(midmix, table, tmp_path):
+    base = ("compare", table, "--methods", "erm", "--seeds", 1, "--jobs", 1, "--out", tmp_path / "out")
+    assert midmix(*base, "--epochs", 2).code == 0
+    outcome = midmix(*base, "--epochs", 3)
+    assert outcome.code == 2
+    assert "epochs is 2 there and 3 here" in outcome.complaint
+
+
+def test_a_loss_that_is_no_longer_finite_names_the_step(midmix, table, tmp_path):
+    outcome = midmix("train", table, "--learning-rate", 1e30, "--warmup-epochs", 0, "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "step" in outcome.complaint
+    assert "learning rate" in outcome.complaint
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_model_file_of_another_network(midmix, table, tmp_path):
+    run = tmp_path / "run"
+    assert midmix("train", table, "--epochs", 2, "--out", run).code == 0
+    tensors = load_file(run / "model.safetensors")
+    save_file({name: torch.zeros(3) for name in tensors}, run / "model.safetensors")
+    outcome = midmix("evaluate", run, table)
+    assert outcome.code == 2
+    assert "model.safetensors" in outcome.complaint
+    assert "mlp" in outcome.complaint
+
+
+def test_a_source_with_other_classes_than_the_model(midmix, table, tmp_path):
+    run = tmp_path / "run"
+    assert midmix("train", table, "--epochs", 2, "--out", run).code == 0
+    outcome = midmix("evaluate", run, "digits")
+    assert outcome.code == 2
+    assert "digits" in outcome.complaint
+    assert "cat" in outcome.complaint
+
+
+def test_files_that_would_execute_code_are_refused(midmix, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    np.savez(tmp_path / "bomb.npz", x=np.array([Bomb()], dtype=object), y=np.array([0]))
+    outcome = midmix("train", tmp_path / "bomb.npz", "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "bomb.npz" in outcome.complaint
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_run_record_that_is_not_one(midmix, table, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"hello": 1}))
+    outcome = midmix("evaluate", tmp_path / "run", table)
+    assert outcome.code == 2
+    assert "run.json" in outcome.complaint
