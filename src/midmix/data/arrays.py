@@ -19,6 +19,7 @@ def part_from_arrays(
     *,
     where: str,
     classes: Sequence[str] | None = None,
+    coarse: np.ndarray | None = None,
 ) -> Part:
     """One split of arrays, checked.
 
@@ -27,6 +28,7 @@ def part_from_arrays(
         y: class indices or names, `[N]`.
         where: what messages call the arrays.
         classes: names of integer labels.
+        coarse: the group of each row's label, `[N]`.
 
     Raises:
         InputError: for what `load` says about features and labels, and for lengths that differ.
@@ -43,7 +45,16 @@ def part_from_arrays(
     if classes is not None:
         check_names(checked_labels, classes, where=where)
     names = tuple(str(name) for name in classes) if classes is not None else None
-    return Part(where, inputs_of_array(values, where=where), LabelColumn(checked_labels, names))
+    groups = None
+    if coarse is not None:
+        groups = LabelColumn(checked(coarse, where=f"{where}, groups"))
+        if len(groups.values) != len(labels):
+            raise InputError(
+                f"{where}: {len(labels)} labels but {len(groups.values)} groups; give one group a row"
+            )
+    return Part(
+        where, inputs_of_array(values, where=where), LabelColumn(checked_labels, names), coarse=groups
+    )
 
 
 def inputs_of_array(values: np.ndarray, *, where: str) -> Tensor:

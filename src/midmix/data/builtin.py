@@ -24,3 +24,12 @@ def digits() -> tuple[Part, None, Options]:
 
 
 BUILTIN = {"digits": digits}
+
+GROUPS = {
+    "digits": {
+        **dict.fromkeys(("0", "6", "8", "9"), "round"),  # a closed loop
+        **dict.fromkeys(("1", "4", "7"), "straight"),  # strokes without a curve
+        **dict.fromkeys(("2", "3", "5"), "open"),  # curves that stay open
+    }
+}
+"""The groups of a built-in set's classes, by the shape of what is drawn."""

@@ -69,12 +69,21 @@ def load(
         (1078, 719)
     """
     columns = (features,) if isinstance(features, str) else tuple(features or ()) or None
-    options = Options(label, columns, image, test_fraction, image_size, skip_broken, seed)
+    options = Options(
+        label=label,
+        features=columns,
+        image=image,
+        test_fraction=test_fraction,
+        image_size=image_size,
+        skip_broken=skip_broken,
+        seed=seed,
+    )
     name = str(source)
-    return assemble(name, *_read(name, options))
+    return assemble(name, *read(name, options))
 
 
-def _read(name: str, options: Options) -> tuple[Part, Part | None, Options]:
+def read(name: str, options: Options) -> tuple[Part, Part | None, Options]:
+    """The rows of a source as they stand in it, and how to assemble them: what `load` begins with."""
     path = Path(name).expanduser()
     if name in BUILTIN:
         if options != Options():

@@ -52,19 +52,22 @@ def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Par
     names = arrays.get("classes")
     classes = None if names is None else [str(name) for name in names.ravel()]
 
-    def part(found: dict[str, np.ndarray], x: str, y: str, where: str) -> Part:
-        for name in (x, y):
+    def part(found: dict[str, np.ndarray], where: str, suffix: str = "") -> Part:
+        wanted = [f"{name}{suffix}" for name in (x, y, options.coarse) if name is not None]
+        for name in wanted:
             if name not in found:
                 raise unknown(f"array in {where}", name, found)
-        return part_from_arrays(found[x], found[y], where=where, classes=classes)
+        inputs, labels, *coarse = (found[name] for name in wanted)
+        return part_from_arrays(
+            inputs, labels, where=where, classes=classes, coarse=coarse[0] if coarse else None
+        )
 
-    train = part(arrays, x, y, str(path))
+    train = part(arrays, str(path))
     if test is not None:
-        return train, part(read_arrays(test), x, y, str(test))
-    x_test, y_test = f"{x}_test", f"{y}_test"
-    if not {x_test, y_test} & arrays.keys():
+        return train, part(read_arrays(test), str(test))
+    if not {f"{x}_test", f"{y}_test"} & arrays.keys():
         return train, None
-    return train, part(arrays, x_test, y_test, str(path))
+    return train, part(arrays, str(path), "_test")
 
 
 def array_names(arrays: dict[str, np.ndarray], options: Options, *, where: str) -> tuple[str, str]:

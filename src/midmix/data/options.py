@@ -11,6 +11,7 @@ class Options:
 
     Attributes:
         label: column (Parquet, CSV, Hub) or array (NPZ) of the labels; `None` finds `label` or `labels`.
+        coarse: column or array of the groups that the labels are in, where they are wanted; see `load_grouped`.
         features: columns or array of the features; `None` takes every numeric column but the label.
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none (0.2 if `None`).
@@ -21,6 +22,7 @@ class Options:
     """
 
     label: str | None = None
+    coarse: str | None = None
     features: tuple[str, ...] | None = None
     image: str | None = None
     test_fraction: float | None = None

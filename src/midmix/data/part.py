@@ -33,6 +33,7 @@ class Part:
         labels: as many labels as rows.
         columns: names of the feature columns, where they have names.
         notes: what was chosen for the user while reading.
+        coarse: the group of each label, where the source has a column of them and it was asked for.
     """
 
     where: str
@@ -40,7 +41,10 @@ class Part:
     labels: LabelColumn
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    coarse: LabelColumn | None = None
 
     def with_labels_of(self, kept: Tensor) -> Part:
         """The same part with the labels of these rows only."""
-        return replace(self, labels=replace(self.labels, values=self.labels.values[kept.numpy()]))
+        rows = kept.numpy()
+        coarse = None if self.coarse is None else replace(self.coarse, values=self.coarse.values[rows])
+        return replace(self, labels=replace(self.labels, values=self.labels.values[rows]), coarse=coarse)

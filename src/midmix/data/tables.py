@@ -81,7 +81,8 @@ def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part |
     if like is not None and like.columns:
         options = replace(options, features=like.columns)
     rows, columns, notes = rows_of_table(table, options, where=where, label=label)
-    return Part(where, rows, labels, columns, notes)
+    coarse = None if options.coarse is None else _labels(table, _known(table, options.coarse, where), where)
+    return Part(where, rows, labels, columns, notes, coarse)
 
 
 def rows_of_table(
@@ -197,10 +198,11 @@ def _feature_columns(
     table: pa.Table, options: Options, label: str | None, where: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if options.features is not None:
-        if label in options.features:
-            raise InputError(f"{where}: column {label!r} is the label and cannot be a feature too")
+        for name in (label, options.coarse):
+            if name in options.features:
+                raise InputError(f"{where}: column {name!r} is the label and cannot be a feature too")
         return tuple(_known(table, name, where) for name in options.features), ()
-    others = [field for field in table.schema if field.name != label]
+    others = [field for field in table.schema if field.name not in (label, options.coarse)]
     numeric = tuple(
         field.name for field in others if _is_number(field.type) and field.name not in _INDEX_NAMES
     )
