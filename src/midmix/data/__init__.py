@@ -1,6 +1,8 @@
 """Sources as labelled arrays, long-tailed subsamples, splits and augmentation."""
 
 from midmix.data.augment import crop_flip
+from midmix.data.grouped import Grouped, load_grouped
+from midmix.data.hierarchy import Hierarchy
 from midmix.data.labelled import Inputs, Labelled, LazyInputs, Source
 from midmix.data.load import from_arrays, load
 from midmix.data.long_tail import Profile, long_tailed, profile_counts
@@ -8,6 +10,8 @@ from midmix.data.splits import split_hash, validation_split
 from midmix.data.unlabelled import Unlabelled, load_unlabelled
 
 __all__ = [
+    "Grouped",
+    "Hierarchy",
     "Inputs",
     "Labelled",
     "LazyInputs",
@@ -17,6 +21,7 @@ __all__ = [
     "crop_flip",
     "from_arrays",
     "load",
+    "load_grouped",
     "load_unlabelled",
     "long_tailed",
     "profile_counts",

@@ -1,12 +1,13 @@
 """One training loop for every mix, criterion and network, and comparisons made of its runs."""
 
-from midmix.training.compare import Progress, collect, compare
+from midmix.training.compare import collect, compare
 from midmix.training.evaluate import Answers, answer, predict_logits
 from midmix.training.fit import Fit, Moment
 from midmix.training.line import Line, parse_lines
 from midmix.training.run import Run, Watching, load_model, read_answers, train_run
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
+from midmix.training.work import Progress
 
 __all__ = [
     "Answers",

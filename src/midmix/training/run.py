@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from midmix.data import Source
+from midmix.data import Hierarchy, Source
 from midmix.errors import InputError
 from midmix.measures import shot_groups
 from midmix.models import build, describe, fit_normalization
@@ -29,7 +29,7 @@ from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.line import Line
 from midmix.training.settings import Settings
-from midmix.training.split import draw_split
+from midmix.training.split import Split, draw_split
 
 RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
 RECORDED = {"method", "criterion", "seed", "settings", "classes", "class_counts", "shape", "columns"}
@@ -44,7 +44,7 @@ class Run:
         line: method and criterion.
         seed: of the split, the network's weights, and all draws in training.
         settings: how the network is trained.
-        imbalance, profile, validation: as `draw_split` takes them.
+        imbalance, profile, validation, groups: as `draw_split` takes them.
     """
 
     line: Line
@@ -53,11 +53,33 @@ class Run:
     imbalance: float | None = None
     profile: Literal["exp", "step"] = "exp"
     validation: float = 0.0
+    groups: Hierarchy | None = None
 
     @property
     def name(self) -> str:
         """Name of the run's folder."""
         return f"{self.line.slug}-seed{self.seed}"
+
+    def split(self, source: Source) -> Split:
+        """The run's rows of a source."""
+        return draw_split(
+            source,
+            seed=self.seed,
+            imbalance=self.imbalance,
+            profile=self.profile,
+            validation=self.validation,
+            groups=self.groups,
+        )
+
+    def network(self, split: Split) -> nn.Module:
+        """The run's network for these rows, with its first weights."""
+        return build(
+            self.settings.network,
+            split.train.shape,
+            len(split.train.classes),
+            width=self.settings.width,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -94,13 +116,10 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
         InputError: for rows that cannot be split so, and a network that cannot be built for them or not be mixed.
     """
     run = runs[0]
-    split = draw_split(
-        source, seed=run.seed, imbalance=run.imbalance, profile=run.profile, validation=run.validation
-    )
-    classes = len(source.train.classes)
-    model = build(run.settings.network, split.train.shape, classes, width=run.settings.width, seed=run.seed)
+    split = run.split(source)
+    model = run.network(split)
     for run in runs:
-        run.line.mix(classes, split.train.counts()).attach(model).remove()
+        run.line.mix(len(split.train.classes), split.train.counts()).attach(model).remove()
 
 
 def train_run(
@@ -125,13 +144,9 @@ def train_run(
     if (record := finished(folder)) is not None:
         _same(run, record, folder)
         return record
-    split = draw_split(
-        source, seed=run.seed, imbalance=run.imbalance, profile=run.profile, validation=run.validation
-    )
-    classes, counts = source.train.classes, split.train.counts()
-    model = build(
-        run.settings.network, split.train.shape, len(classes), width=run.settings.width, seed=run.seed
-    )
+    split = run.split(source)
+    classes, counts = split.train.classes, split.train.counts()
+    model = run.network(split)
     fit_normalization(model, split.train.inputs)
     checkpoints = Checkpoints(folder / "checkpoints", watching.say)
     fit = Fit(

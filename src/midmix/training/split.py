@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from midmix.data import Labelled, Source, long_tailed, split_hash, validation_split
+from midmix.data import Hierarchy, Labelled, Source, long_tailed, split_hash, validation_split
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ def draw_split(
     imbalance: float | None = None,
     profile: Literal["exp", "step"] = "exp",
     validation: float = 0.0,
+    groups: Hierarchy | None = None,
 ) -> Split:
     """Draws a run's rows from a source, without replacement.
 
@@ -39,6 +40,7 @@ def draw_split(
         imbalance: rows of the largest class over rows of the smallest; None keeps the source's own counts.
         profile: how the counts fall from the first class to the last, "exp" or "step".
         validation: share of the training rows held out to choose an epoch by; 0 for none.
+        groups: label the rows, once they are drawn by their own labels, with the groups of these.
 
     Raises:
         InputError: as `midmix.data.long_tailed` and `midmix.data.validation_split` do.
@@ -61,9 +63,10 @@ def draw_split(
             classes=source.train.classes,
         )
         rows = rows[drawn]
+    label = (lambda data: data) if groups is None else groups.coarsened
     return Split(
-        train=source.train.select(rows),
-        test=source.test,
-        validation=source.train.select(held_out) if validation else None,
+        train=label(source.train.select(rows)),
+        test=label(source.test),
+        validation=label(source.train.select(held_out)) if validation else None,
         hash=split_hash(rows, held_out),
     )
