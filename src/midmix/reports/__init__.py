@@ -5,6 +5,7 @@ from __future__ import annotations
 from midmix.reports.analysis import write_analysis
 from midmix.reports.collapse import collapse_measures
 from midmix.reports.comparison import read_comparison
+from midmix.reports.markdown import markdown_table, write_tables
 from midmix.reports.page import write_report
 from midmix.reports.subjects import Output
 from midmix.reports.summary import summarise
@@ -13,9 +14,11 @@ from midmix.reports.terminal import terminal_table
 __all__ = [
     "Output",
     "collapse_measures",
+    "markdown_table",
     "read_comparison",
     "summarise",
     "terminal_table",
     "write_analysis",
     "write_report",
+    "write_tables",
 ]

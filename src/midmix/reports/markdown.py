@@ -1,0 +1,83 @@
+"""A comparison's tables as Markdown, for a paper's draft, a README or an issue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from midmix.reports.cells import Cell, table_rows
+from midmix.reports.collapse import COLLAPSE_COLUMNS, collapse_measures
+from midmix.reports.columns import COLUMNS, Column
+from midmix.reports.comparison import read_comparison
+from midmix.reports.summary import summarise
+
+CHOICES = {
+    "last": "Last epoch",
+    "validation": "Epoch chosen on the validation split",
+    "test_oracle": "Best evaluated epoch on the test split (an oracle)",
+}
+
+
+def markdown_table(
+    summary: pd.DataFrame, epoch_choice: str = "last", columns: Sequence[Column] = COLUMNS
+) -> str:
+    """One epoch choice of what `summarise` found: mean ± half the 95 % interval, and in brackets the paired
+    difference from the baseline ± half its interval; bold where that interval excludes 0.
+
+    Example:
+        >>> runs = pd.DataFrame({"method": ["erm", "mixup"], "criterion": "cross_entropy", "seed": 0,
+        ...     "split_hash": "a", "epoch_choice": "last", "accuracy": [0.75, 0.5]})
+        >>> print(markdown_table(summarise(runs, measures=["accuracy"]), columns=COLUMNS[:1]))
+        | method | overall % | seeds |
+        |---|---|---|
+        | erm | 75.0 (n = 1) | 1 |
+        | mixup | 50.0 (n = 1) [−25.0] | 1 |
+    """
+    headings = [f"{column.heading}{' %' if column.percent else ''}{_arrow(column)}" for column in columns]
+    lines = [
+        f"| {' | '.join(['method', *headings, 'seeds'])} |",
+        f"|{'---|' * (len(columns) + 2)}",
+    ]
+    for row in table_rows(summary, epoch_choice, columns):
+        lines.append(f"| {' | '.join([row.line.label, *map(_text, row.cells), str(row.seeds)])} |")
+    return "\n".join(lines)
+
+
+def write_tables(folder: Path | str) -> Path:
+    """Writes `tables.md` into a comparison's folder: every epoch choice, and the measures of collapse."""
+    folder = Path(folder)
+    results = pd.read_parquet(folder / "results.parquet")
+    summary = summarise(results)
+    parts = [
+        f"## {title}\n\n{markdown_table(summary, choice)}"
+        for choice, title in CHOICES.items()
+        if choice in set(results["epoch_choice"])
+    ]
+    measured = collapse_measures(read_comparison(folder))
+    if len(measured):
+        names = [column.name for column in COLLAPSE_COLUMNS]
+        table = markdown_table(summarise(measured, measures=names), "last", COLLAPSE_COLUMNS)
+        parts.append(f"## Measures of collapse, test features at the last epoch\n\n{table}")
+    parts.append(
+        "Mean over seeds ± half the 95 % interval; in brackets the paired difference from erm on the same seeds "
+        "and splits, bold where its 95 % interval excludes 0."
+    )
+    path = folder / "tables.md"
+    path.write_text("\n\n".join(parts) + "\n")
+    return path
+
+
+def _text(cell: Cell) -> str:
+    half = f" ±{cell.half}" if cell.half and "n" not in cell.half else f" ({cell.half})" if cell.half else ""
+    if not cell.difference:
+        return f"{cell.mean}{half}"
+    difference = cell.difference
+    if cell.difference_half and "n" not in cell.difference_half:
+        difference += f" ±{cell.difference_half}"
+    return f"{cell.mean}{half} [{f'**{difference}**' if cell.verdict else difference}]"
+
+
+def _arrow(column: Column) -> str:
+    return " ↓" if column.better == "lower" else ""
