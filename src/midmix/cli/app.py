@@ -29,6 +29,7 @@ for command, summary in (
     ("compare", "Train several methods with several seeds; write a table and a report."),
     ("train", "Train one method with one seed; keep the model."),
     ("evaluate", "Measure a trained model on labelled data."),
+    ("analyze", "Measure collapse and margins of features, or of a finished run."),
     ("predict", "Predict the class of each image or row of features."),
     ("methods", "List the methods, their options and the criteria."),
 ):

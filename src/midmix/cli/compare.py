@@ -26,7 +26,7 @@ def compare(
 ) -> None:
     """Train several methods on a source with several seeds, and write a table and a report.
 
-    Writes `results.parquet` (a row a method, seed and epoch choice), `report.html` (one page that needs
+    Writes `results.parquet` (a row a method, seed and epoch choice), `tables.md`, `report.html` (one page that needs
     nothing else) with its `figures/`, and `runs/` into the output folder. Repeat the command to go on where it was
     interrupted; add methods or seeds and only what is new is run.
 
@@ -51,7 +51,12 @@ def compare(
         results = run_comparison(
             loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **split.options()
         )
-    from midmix.reports import terminal_table, write_report  # after the runs: matplotlib takes a second
+    from midmix.reports import (  # after the runs: matplotlib takes a second
+        terminal_table,
+        write_report,
+        write_tables,
+    )
 
     console.print(terminal_table(results))
+    write_tables(out)
     console.print(f"Report: {write_report(out)}", highlight=False, soft_wrap=True)

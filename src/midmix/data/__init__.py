@@ -1,6 +1,7 @@
 """Sources as labelled arrays, long-tailed subsamples, splits and augmentation."""
 
 from midmix.data.augment import crop_flip
+from midmix.data.features import LabelledFeatures, load_features
 from midmix.data.grouped import Grouped, load_grouped
 from midmix.data.hierarchy import Hierarchy
 from midmix.data.labelled import Inputs, Labelled, LazyInputs, Source
@@ -14,6 +15,7 @@ __all__ = [
     "Hierarchy",
     "Inputs",
     "Labelled",
+    "LabelledFeatures",
     "LazyInputs",
     "Profile",
     "Source",
@@ -21,6 +23,7 @@ __all__ = [
     "crop_flip",
     "from_arrays",
     "load",
+    "load_features",
     "load_grouped",
     "load_unlabelled",
     "long_tailed",

@@ -4,13 +4,23 @@ from midmix.training.compare import collect, compare
 from midmix.training.evaluate import Answers, answer, predict_logits
 from midmix.training.fit import Fit, Moment
 from midmix.training.line import Line, parse_lines
-from midmix.training.run import Run, Watching, load_model, read_answers, train_run
+from midmix.training.run import (
+    Run,
+    Watching,
+    finished,
+    load_model,
+    read_answers,
+    read_features,
+    train_run,
+)
+from midmix.training.sampler import ClassBalancedSampler
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 from midmix.training.work import Progress
 
 __all__ = [
     "Answers",
+    "ClassBalancedSampler",
     "Fit",
     "Line",
     "Moment",
@@ -23,9 +33,11 @@ __all__ = [
     "collect",
     "compare",
     "draw_split",
+    "finished",
     "load_model",
     "parse_lines",
     "predict_logits",
     "read_answers",
+    "read_features",
     "train_run",
 ]

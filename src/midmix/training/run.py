@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from midmix.data import Hierarchy, Source
+from midmix.data import Hierarchy, LabelledFeatures, Source
 from midmix.errors import InputError
 from midmix.measures import shot_groups
+from midmix.mixing import Features
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.evaluate import Answers, answer
@@ -203,6 +204,19 @@ def read_answers(folder: Path) -> Answers:
     """What a finished run's model made of the test rows at the last epoch."""
     with np.load(folder / TEST, allow_pickle=False) as file:
         return Answers(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+
+
+def read_features(folder: Path) -> LabelledFeatures:
+    """The test rows' features, labels and logits at a finished run's last epoch, and its linear classifier."""
+    answers = read_answers(folder)
+    model, record = load_model(folder)
+    head = Features().classifier(model, len(record["classes"]))
+    weights = None
+    if isinstance(head, nn.Linear):
+        weights = head.weight.detach(), None if head.bias is None else head.bias.detach()
+    return LabelledFeatures(
+        answers.features, answers.labels, tuple(record["classes"]), answers.logits, weights
+    )
 
 
 def result_rows(folder: Path) -> list[dict[str, Any]]:

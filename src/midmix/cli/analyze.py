@@ -1,0 +1,75 @@
+"""`midmix analyze`: collapse and margins, of any features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from cyclopts import Parameter
+
+from midmix import data
+from midmix.cli.console import console, note
+from midmix.cli.flags import DATA, Config, Out
+from midmix.cli.tables import collapse_tables
+from midmix.measures import collapse_report
+from midmix.training import finished, read_features
+
+
+def analyze(
+    source: str,
+    /,
+    *,
+    out: Out = Path("analysis"),
+    neighbors: int = 1,
+    max_rows: int | None = None,
+    projection: Literal["pca", "umap"] = "pca",
+    label: Annotated[str | None, Parameter(group=DATA)] = None,
+    features: Annotated[str | None, Parameter(group=DATA)] = None,
+    config: Config = None,
+) -> None:
+    """Measure how features fall together, and how balanced the margins are; in total and by class.
+
+    Writes `measures.parquet` (a row a class, and one for the total), and `report.html` with its `figures/` into the
+    output folder.
+
+    Parameters
+    ----------
+    source
+        Folder of a finished run (its test rows at the last epoch), or a file of features with labels: NPZ (arrays
+        `features` and `labels`; `logits`, `head_weight` and `head_bias` if there), Parquet or CSV (columns that begin
+        with `logit` are logits).
+    neighbors
+        k of neighborhood uniformity.
+    max_rows
+        Rows a class above which measures over pairs are estimated from a sample, with a standard error.
+        [default: exact]
+    projection
+        Of the features to two dimensions; `umap` needs the extra `midmix[umap]`.
+    label
+        Column or array of the labels. [default: label or labels]
+    features
+        Columns of the features, separated by commas, or array. [default: every numeric column but the label]
+    """
+    record = finished(Path(source)) if Path(source).is_dir() else None
+    if record is not None:
+        found, counts = read_features(Path(source)), np.array(record["class_counts"])
+        title = f"{record['method']}, {record['criterion']}, seed {record['seed']}, test rows of {record['source']}"
+    else:
+        columns = [name.strip() for name in features.split(",")] if features else None
+        found, counts, title = data.load_features(source, label=label, features=columns), None, source
+    for line in found.notes:
+        note(line)
+    report = collapse_report(
+        found.features, found.labels, found.logits, found.head, found.classes, k=neighbors, max_rows=max_rows
+    )
+    from midmix.reports import Output, write_analysis  # after the checks: matplotlib takes a second
+
+    output = Output(found.features, found.labels, found.logits)
+    page = write_analysis(out, output, report, title=title, counts=counts, projection=projection)
+    by_class = pd.DataFrame(report.per_class)
+    total = pd.DataFrame([{"class": None, "count": len(found.labels), **report.totals}])
+    pd.concat([total, by_class], ignore_index=True).to_parquet(out / "measures.parquet")
+    console.print(collapse_tables(report, title))
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)

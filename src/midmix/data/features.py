@@ -1,0 +1,118 @@
+"""Features that some encoder made, with their labels, and logits and a head where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midmix.data.labels import encode
+from midmix.data.load import read
+from midmix.data.npz import read_arrays
+from midmix.data.options import Options
+from midmix.errors import InputError
+
+LOGITS = "logit"
+HEAD_WEIGHT, HEAD_BIAS = "head_weight", "head_bias"
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Features to measure.
+
+    Attributes:
+        features: `float32 [N, D]`.
+        labels: class indices, `int64 [N]`.
+        classes: names of the C classes.
+        logits: `float32 [N, C]`, or None.
+        head: weight `[C, D]` and bias `[C]` (or None) of the linear classifier on these features, or None.
+        notes: one line for each choice that was made for the user.
+    """
+
+    features: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    logits: Tensor | None = None
+    head: tuple[Tensor, Tensor | None] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def load_features(
+    source: str | Path, *, label: str | None = None, features: str | Sequence[str] | None = None
+) -> LabelledFeatures:
+    """All rows of a source of features, its training and test rows together.
+
+    In a Parquet or CSV file, columns whose names begin with `logit` are the logits, one a class: `logit_CLASS`, or in
+    the order of the classes. In an NPZ file the arrays `logits`, `head_weight` and `head_bias` are read if there.
+
+    Args:
+        source: a file of features, or a built-in set.
+        label: column or array of the labels.
+        features: columns or array of the features.
+
+    Raises:
+        InputError: for rows that are images, lengths that differ, values that are not finite, too few or many logits.
+
+    Example:
+        >>> found = load_features("digits")
+        >>> found.features.shape, len(found.classes)
+        (torch.Size([1797, 64]), 10)
+    """
+    name = str(source)
+    columns = (features,) if isinstance(features, str) else tuple(features or ()) or None
+    train, test, _ = read(name, Options(label=label, features=columns))
+    parts = [train] if test is None else [train, test]
+    if not all(isinstance(part.rows, Tensor) and part.rows.dim() == 2 for part in parts):
+        raise InputError(
+            f"{name}: holds images; features are measured: name a run's folder, or a file of features"
+        )
+    rows = torch.cat([part.rows for part in parts if isinstance(part.rows, Tensor)])
+    first, second, classes, notes = encode(train.labels, test.labels if test else None, where=name)
+    labels = first if second is None else torch.cat([first, second])
+
+    given = [place for place, column in enumerate(train.columns) if column.startswith(LOGITS)]
+    logits, head = _logits(rows, train.columns, given, classes, name), None
+    if given:
+        rows = rows[:, [place for place in range(rows.shape[1]) if place not in set(given)]]
+    if Path(name).suffix == ".npz":
+        arrays = read_arrays(Path(name).expanduser())
+        if "logits" in arrays:
+            logits = _array(arrays, "logits", (len(rows), len(classes)), name)
+        if HEAD_WEIGHT in arrays:
+            weight = _array(arrays, HEAD_WEIGHT, (len(classes), rows.shape[1]), name)
+            head = weight, _array(arrays, HEAD_BIAS, (len(classes),), name) if HEAD_BIAS in arrays else None
+    return LabelledFeatures(rows, labels, classes, logits, head, (*train.notes, *notes))
+
+
+def _logits(
+    rows: Tensor, columns: Sequence[str], given: list[int], classes: tuple[str, ...], where: str
+) -> Tensor | None:
+    if not given:
+        return None
+    if len(given) != len(classes):
+        raise InputError(
+            f"{where}: {len(given)} columns begin with {LOGITS!r}, but there are {len(classes)} classes"
+        )
+    named = {
+        columns[place].removeprefix("logits").removeprefix(LOGITS).strip("_:. "): place for place in given
+    }
+    order = [named[name] for name in classes] if named.keys() == set(classes) else given
+    return rows[:, order]
+
+
+def _array(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], where: str) -> Tensor:
+    values = arrays[name]
+    if values.shape != shape or values.dtype.kind not in "fiu":
+        raise InputError(
+            f"{where}: array {name} is {values.dtype} of shape {list(values.shape)}; "
+            f"numbers of shape {list(shape)} are needed for these features and classes"
+        )
+    found = torch.from_numpy(values.astype(np.float32))
+    if not bool(found.isfinite().all()):
+        row = int((~found.reshape(len(found), -1).isfinite().all(1)).nonzero()[0])
+        raise InputError(f"{where}: array {name} is not finite in row {row}")
+    return found
