@@ -14,7 +14,7 @@ from midmix.training import Fit, Settings
 from midmix.training.checkpoint import Checkpoints
 
 
-class Interrupted(Exception):
+class KilledError(Exception):
     """Stands for a kill, in the same process."""
 
 
@@ -48,7 +48,7 @@ def stop_after(count: int):
         nonlocal steps
         steps += 1
         if steps == count:
-            raise Interrupted
+            raise KilledError
 
     return watch
 
@@ -56,7 +56,7 @@ def stop_after(count: int):
 def with_interruptions(make, at) -> Fit:
     """Trains to the end in several lives; `at` says after how many steps each life but the last ends."""
     for steps in at:
-        with pytest.raises(Interrupted):
+        with pytest.raises(KilledError):
             make(watch=stop_after(steps)).run()
     fit: Fit = make()
     fit.run()
@@ -68,7 +68,9 @@ def test_every_recipe_resumes_exactly(line, blobs, short, start, tmp_path):
     whole = start(blobs, short, line)
     whole.run()
     # 12 steps in all: within the first epoch, at its end, right after a start, and within the second.
-    resumed = with_interruptions(lambda **more: start(blobs, short, line, folder=tmp_path, **more), (4, 3, 1, 5))
+    resumed = with_interruptions(
+        lambda **more: start(blobs, short, line, folder=tmp_path, **more), (4, 3, 1, 5)
+    )
     assert_same(resumed, whole)
 
 
@@ -143,7 +145,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(blobs, short, sta
 def test_a_truncated_newest_checkpoint_costs_steps_but_no_exactness(blobs, short, start, tmp_path):
     whole = start(blobs, short)
     whole.run()
-    with pytest.raises(Interrupted):
+    with pytest.raises(KilledError):
         start(blobs, short, folder=tmp_path, watch=stop_after(5)).run()
     newest = max(tmp_path.iterdir())
     assert newest.name == "step-00000004.pt"
@@ -177,7 +179,7 @@ def test_a_run_that_had_ended_does_nothing_more(blobs, short, start, tmp_path):
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(changed, line, seed, said, blobs, short, start, tmp_path):
-    with pytest.raises(Interrupted):
+    with pytest.raises(KilledError):
         start(blobs, short, folder=tmp_path, watch=stop_after(3)).run()
     before = sorted(path.name for path in tmp_path.iterdir())
     other: Settings = replace(short, **changed)

@@ -1,0 +1,236 @@
+"""A comparison's folder: what is in it, what is not run again, what goes on, and whose it is."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from midmix.errors import InputError
+from midmix.training import Progress, Settings, collect, compare, load_model, parse_lines
+from midmix.training.run import result_rows
+
+COLUMNS = [
+    "method", "criterion", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy",
+    "many", "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
+]  # fmt: skip
+SHARES = ["accuracy", "balanced_accuracy", "many", "medium", "few", "ece", "train_accuracy", "ratio"]
+
+
+@pytest.fixture
+def run(blobs, short):
+    """Compares two lines with two seeds, unless told otherwise."""
+
+    def run(folder: Path, texts=("erm", "am-mixup+balanced_softmax"), **options) -> pd.DataFrame:
+        settings = options.pop("settings", short)
+        options = {"seeds": 2, "jobs": 1, "validation": 0.2, **options}
+        return compare(blobs, parse_lines(texts), folder, settings, **options)
+
+    return run
+
+
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of every file of the runs."""
+    found = sorted(path for path in (folder / "runs").rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+def numbers(results: pd.DataFrame) -> pd.DataFrame:
+    """What must not depend on when and how the runs were run."""
+    keys = ["method", "criterion", "seed", "epoch_choice"]
+    return results.drop(columns="seconds").sort_values(keys).reset_index(drop=True)
+
+
+def test_results_have_the_promised_columns_and_rows(run, tmp_path):
+    results = run(tmp_path / "out")
+    assert list(results.columns) == COLUMNS
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "results.parquet"), results)
+    rows = results[["method", "criterion", "seed", "epoch_choice"]].apply(tuple, axis=1).tolist()
+    assert sorted(rows) == sorted(
+        (method, criterion, seed, choice)
+        for method, criterion in (("erm", "cross_entropy"), ("am-mixup", "balanced_softmax"))
+        for seed in (0, 1)
+        for choice in ("last", "validation", "test_oracle")
+    )
+    for column in SHARES:
+        assert results[column].between(0, 1).all(), column
+    assert (results["seconds"] > 0).all()
+    assert set(results["network"]) == {"mlp-16"}
+    assert set(results["parameters"]) == {6 * 16 + 16 + 16 * 3 + 3}
+    assert results.groupby("seed")["split_hash"].nunique().eq(1).all(), "lines of a seed share the split"
+    assert results["split_hash"].nunique() == 2
+    assert results["split_hash"].str.fullmatch("[0-9a-f]{16}").all()
+
+
+def test_epochs_are_chosen_as_their_names_say(run, short, tmp_path):
+    results = run(tmp_path, ("am-mixup",), settings=replace(short, epochs=6, learning_rate=0.2), seeds=3)
+    for (_, seed), rows in results.groupby(["method", "seed"]):
+        history = pd.read_parquet(tmp_path / "runs" / f"am-mixup-seed{seed}" / "history.parquet")
+        epochs = rows.set_index("epoch_choice")["epoch"].to_dict()
+        # argmax takes the earliest of equals
+        assert epochs == {
+            "last": 6,
+            "validation": 1 + history["validation_accuracy"].argmax(),
+            "test_oracle": 1 + history["test_accuracy"].argmax(),
+        }
+        accuracies = rows.set_index("epoch_choice")["accuracy"]
+        assert accuracies["test_oracle"] == history["test_accuracy"].max()
+        assert accuracies["last"] == history["test_accuracy"].iloc[-1]
+
+
+def test_without_a_validation_split_there_is_no_such_choice(run, tmp_path):
+    results = run(tmp_path, ("erm",), validation=0.0, seeds=1)
+    assert results["epoch_choice"].tolist() == ["last", "test_oracle"]
+
+
+def test_a_run_folder_holds_plain_data_that_agrees_with_itself(run, blobs, tmp_path):
+    run(tmp_path, ("am-mixup:beta=0.5",), seeds=1)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.parquet", "model.safetensors", "run.json", "test.npz",
+    ]  # fmt: skip
+    record = json.loads((folder / "run.json").read_text())
+    assert record["method"] == "am-mixup:beta=0.5"
+    assert record["classes"] == list(blobs.train.classes)
+    assert sum(record["class_counts"]) == 88 - 18
+    assert set(record["shots"]) == {"many", "medium", "few"}
+    history = pd.read_parquet(folder / "history.parquet")
+    with np.load(folder / "test.npz", allow_pickle=False) as test:
+        assert test["logits"].dtype == test["features"].dtype == np.float32
+        assert (test["logits"].argmax(1) == test["labels"]).mean() == history["test_accuracy"].iloc[-1]
+        logits, features = test["logits"], test["features"]
+    model, _ = load_model(folder)
+    weight, bias = model.fc.weight.detach().numpy(), model.fc.bias.detach().numpy()
+    np.testing.assert_allclose(features @ weight.T + bias, logits, rtol=1e-4, atol=1e-5)
+
+
+def test_finished_runs_are_not_run_again(run, tmp_path):
+    first, before = run(tmp_path), files(tmp_path)
+    told: list[Progress] = []
+    again = run(tmp_path, watch=told.append)
+    assert files(tmp_path) == before
+    assert told == []
+    pd.testing.assert_frame_equal(again, first)
+
+
+def test_lines_and_seeds_can_be_added_later(run, tmp_path):
+    run(tmp_path / "grown", ("erm",), seeds=1)
+    before = files(tmp_path / "grown")
+    grown = run(tmp_path / "grown", ("erm", "mixup"), seeds=2)
+    assert before.items() <= files(tmp_path / "grown").items()
+    at_once = run(tmp_path / "once", ("erm", "mixup"), seeds=2)
+    pd.testing.assert_frame_equal(numbers(grown), numbers(at_once))
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stood(run, tmp_path):
+    whole = run(tmp_path / "whole")
+    steps = 0
+
+    def interrupt(progress):
+        nonlocal steps
+        steps += progress.moment is not None
+        if steps == 20:  # in the second run of four, whose checkpoints are of every step
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", watch=interrupt, checkpoint_seconds=0)
+    finished = files(tmp_path / "cut")
+    assert sum(name.endswith("run.json") for name in finished) == 1
+    left: list[Progress] = []
+    resumed = run(tmp_path / "cut", watch=left.append, checkpoint_seconds=0)
+    pd.testing.assert_frame_equal(numbers(resumed), numbers(whole))
+    total = 4 * 2 * math.ceil(70 / 16)
+    assert sum(progress.moment is not None for progress in left) == total - 20 + 1, "one step was not saved"
+    assert {name: at for name, at in files(tmp_path / "cut").items() if name in finished}.items() >= {
+        name: at for name, at in finished.items() if "/checkpoints/" not in name
+    }.items()
+    assert not list((tmp_path / "cut").rglob("checkpoints"))
+
+
+def test_side_by_side_is_in_turn_bit_for_bit(run, tmp_path):
+    told: list[Progress] = []
+    apart = run(tmp_path / "apart", jobs=2, watch=told.append)
+    pd.testing.assert_frame_equal(numbers(apart), numbers(run(tmp_path / "turn", jobs=1)))
+    for path in (tmp_path / "turn" / "runs").glob("*/model.safetensors"):
+        twin = tmp_path / "apart" / path.relative_to(tmp_path / "turn")
+        assert twin.read_bytes() == path.read_bytes()
+    assert [progress.done for progress in told if progress.ended] == [1, 2, 3, 4]
+    assert {progress.total for progress in told} == {4}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"settings": Settings(network="mlp-8", epochs=2, batch_size=16)},
+            "network is 'mlp-16' there and 'mlp-8' here",
+        ),
+        ({"validation": 0.1}, "validation is 0.2 there and 0.1 here"),
+        ({"imbalance": 10.0}, "imbalance is None there and 10.0 here"),
+    ],
+)
+def test_a_folder_of_another_comparison_is_refused(options, said, run, tmp_path):
+    run(tmp_path, ("erm",), seeds=1)
+    before = files(tmp_path)
+    with pytest.raises(InputError, match="holds another comparison") as error:
+        run(tmp_path, ("erm",), seeds=1, **options)
+    assert said in str(error.value)
+    assert "choose another folder" in str(error.value)
+    assert files(tmp_path) == before
+
+
+def test_other_rows_under_the_same_name_are_another_comparison(run, blobs, short, tmp_path):
+    run(tmp_path, ("erm",), seeds=1)
+    other = replace(blobs, train=replace(blobs.train, inputs=blobs.train.inputs + 1))
+    with pytest.raises(InputError, match="train_rows is"):
+        compare(other, parse_lines(["erm"]), tmp_path, short, validation=0.2)
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(run, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="is not an empty folder and holds no comparison"):
+        run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(InputError, match="is not an empty folder"):
+        run(tmp_path / "thesis.txt")
+
+
+def test_no_seed_is_refused_before_anything_is_made(run, tmp_path):
+    with pytest.raises(InputError, match="seeds: 0; at least one"):
+        run(tmp_path / "out", seeds=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_of_a_run_is_the_comparisons(run, short, tmp_path):
+    wild = replace(short, learning_rate=1e20, epochs=20, momentum=0.0)
+    with pytest.raises(InputError, match=r"loss: became (nan|inf) at step"):
+        run(tmp_path, ("erm",), settings=wild)
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_folders_without_finished_runs_say_so(tmp_path):
+    with pytest.raises(InputError, match="holds no finished run"):
+        collect(tmp_path)
+    with pytest.raises(InputError, match="no finished run"):
+        result_rows(tmp_path)
+    with pytest.raises(InputError, match="holds no finished run"):
+        load_model(tmp_path)
+
+
+def test_a_model_file_of_another_network_is_refused(run, tmp_path):
+    run(tmp_path / "small", ("erm",), seeds=1)
+    run(tmp_path / "large", ("erm",), seeds=1, settings=Settings(network="mlp-32", epochs=1, batch_size=16))
+    small, large = (
+        tmp_path / name / "runs" / "erm-seed0" / "model.safetensors" for name in ("small", "large")
+    )
+    large.write_bytes(small.read_bytes())
+    with pytest.raises(InputError, match=r"model\.safetensors: is not a .* of this run"):
+        load_model(large.parent)
+    large.write_bytes(small.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"model\.safetensors: is not a"):
+        load_model(large.parent)
