@@ -29,6 +29,7 @@ from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.settings import Settings
 from midmix.training.split import Split
 
+MEASURED_PARTS = 10  # of a run, at the end of each of which the geometry of features is measured
 CHECK_LOSS_EVERY = 20  # steps; on an accelerator each look at the loss waits for it
 
 
@@ -246,7 +247,13 @@ class Fit:
             ratio=float(self.ratio_sum) / self.steps,
             learning_rate=float(self.schedule.get_last_lr()[0]),
             seconds=self.seconds,
+            geometry=self._ends_part(MEASURED_PARTS),
         )
+
+    def _ends_part(self, parts: int) -> bool:
+        """Whether this evaluation is the last in one of so many equal parts of the run."""
+        before = self.epoch - self.settings.evaluate_every
+        return self.epoch * parts // self.settings.epochs > before * parts // self.settings.epochs
 
     def _moment(self, rate: float) -> Moment:
         accuracy = getattr(self.mix.ratio, "accuracy", None)

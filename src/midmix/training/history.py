@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from typing import TypedDict
 
-from midmix.measures import classification
+from midmix.measures import alignment, class_uniformity, classification
 from midmix.training.evaluate import Answers
+
+MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from a sample
 
 
 class Epoch(TypedDict):
-    """One evaluated epoch. Accuracies are shares of the test split, save where the name says otherwise."""
+    """One evaluated epoch. Accuracies are shares of the test split, save where the name says otherwise.
+
+    `alignment` and `class_uniformity` are those of the test features, at the epochs where they are measured, else NaN.
+    """
 
     epoch: int
     train_accuracy: float
@@ -23,6 +28,8 @@ class Epoch(TypedDict):
     few: float
     nll: float
     ece: float
+    alignment: float
+    class_uniformity: float
     validation_accuracy: float
     learning_rate: float
     seconds: float
@@ -39,8 +46,9 @@ def epoch_record(
     ratio: float,
     learning_rate: float,
     seconds: float,
+    geometry: bool,
 ) -> Epoch:
-    """The record of an epoch; `counts` are the training rows of each class."""
+    """The record of an epoch; `counts`: training rows a class, `geometry`: whether to measure the features."""
     found = classification(test.logits, test.labels, counts)
     return Epoch(
         epoch=epoch,
@@ -54,6 +62,8 @@ def epoch_record(
         few=found.few,
         nll=found.nll,
         ece=found.ece,
+        alignment=float(alignment(test.features, test.labels, max_rows=MOST_ROWS)) if geometry else math.nan,
+        class_uniformity=float(class_uniformity(test.features, test.labels)) if geometry else math.nan,
         validation_accuracy=math.nan if validation is None else validation.accuracy(),
         learning_rate=learning_rate,
         seconds=seconds,
