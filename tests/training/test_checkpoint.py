@@ -15,7 +15,12 @@ import torch
 from midmix.errors import InputError
 from midmix.training.checkpoint import Checkpoints
 
-STATE: dict[str, Any] = {"weights": torch.arange(5000.0), "position": {"epoch": 3, "step": 1}, "nothing": None, "rate": 0.1}
+STATE: dict[str, Any] = {
+    "weights": torch.arange(5000.0),
+    "position": {"epoch": 3, "step": 1},
+    "nothing": None,
+    "rate": 0.1,
+}
 
 
 def small(step: int) -> dict[str, int]:
@@ -167,7 +172,9 @@ def full_disk(folder: Path) -> None:
     """Saves until the disk is full, then shows that the one before is whole and nothing else lies there."""
     checkpoints = Checkpoints(folder)
     checkpoints.save(1, STATE)
-    with pytest.raises(InputError, match=r"step 2 cannot be written .*; make room or choose another folder") as error:
+    with pytest.raises(
+        InputError, match=r"step 2 cannot be written .*; make room or choose another folder"
+    ) as error:
         checkpoints.save(2, STATE | {"more": torch.zeros(200_000)})
     assert "\n" not in str(error.value)
     state = checkpoints.latest()

@@ -80,7 +80,6 @@ def test_every_recipe_resumes_exactly(line, blobs, short, start, tmp_path):
         {"accumulate": 4},
         {"optimizer": "adamw", "learning_rate": 1e-3},
         {"precision": "bf16"},
-        {"precision": "fp16"},
         {"evaluate_every": 2, "epochs": 3},
         {"batch_size": 200},
     ],

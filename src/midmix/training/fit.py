@@ -346,12 +346,21 @@ class Fit:
 
 
 def make_accelerator(settings: Settings) -> Accelerator:
-    """Accelerate's, for the settings' precision, on the device that it finds."""
+    """Accelerate's, for the settings' precision, on the device that it finds.
+
+    Raises:
+        InputError: where the device has no such precision; a processor has no fp16.
+    """
     precision = {"fp32": "no"}.get(settings.precision, settings.precision)
     # Accelerate keeps the first precision for the life of the process; a second run may have another.
     if is_initialized() and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=precision)
+    accelerator = Accelerator(mixed_precision=precision)
+    if precision != "no" and not accelerator.native_amp:  # Accelerate would train in fp32 and not say so
+        raise InputError(
+            f"precision: {settings.precision} cannot be had on this device ({accelerator.device}); use fp32, or bf16"
+        )
+    return accelerator
 
 
 def _parts(mix: Mix) -> str:
