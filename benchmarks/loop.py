@@ -124,7 +124,8 @@ def measure(
         if moment.step > 1:
             loop_seconds.append(stepped - resumed)
             bare_seconds.append(clock() - stepped)
-        gc.collect()
+        else:
+            gc.collect()  # never within what is measured
         resumed = clock()
 
     parsed = Line(line)

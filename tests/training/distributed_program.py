@@ -21,7 +21,9 @@ from midmix.training.fit import _stream
 
 SEED = 4
 # Seven batches an epoch of 29 and 28 rows, so that the two processes have unequal parts; 56 steps.
-SETTINGS = Settings(network="mlp-16", epochs=8, batch_size=32, learning_rate=0.05, warmup_epochs=1)
+SETTINGS = Settings(
+    network="mlp-16", epochs=8, batch_size=32, learning_rate=0.05, warmup_epochs=1, evaluate_every=4
+)
 CASES = {
     "erm": ("erm", SETTINGS),
     "mixup": ("mixup", SETTINGS),
@@ -33,7 +35,7 @@ CASES = {
     "balanced-am-mixup, all": ("balanced-am-mixup:clean_weight=1+balanced_softmax", SETTINGS),
     "balanced-am-mixup, accumulated": (
         "balanced-am-mixup+balanced_softmax",
-        replace(SETTINGS, accumulate=3, epochs=24),
+        replace(SETTINGS, accumulate=3, epochs=24, evaluate_every=12),
     ),
 }
 
