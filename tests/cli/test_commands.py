@@ -63,7 +63,7 @@ def test_predict_names_each_row_with_its_class_and_probability(midmix, trained, 
     predictions = pd.read_csv(tmp_path / "p.csv")
     assert list(predictions["class"]) == ["cat", "dog"]
     assert list(predictions["name"]) == [0, 1]
-    columns = [column for column in predictions if column.startswith("probability:")]
+    columns = [f"probability:{name}" for name in ("<b>emu</b>", "cat", "dog")]
     assert predictions[columns].sum(axis=1).round(5).eq(1).all()
     assert predictions[columns].max(axis=1).round(6).eq(predictions["probability"].round(6)).all()
 
