@@ -63,8 +63,9 @@ def main() -> None:
     )  # what torch does at first use is no row's time
 
     names = ("midmix", "torch", "scikit-learn", "imbalanced-learn", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
     print(
-        f"{hardware(torch.device('cpu'))}; Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in names)}.\n"
+        f"{hardware(torch.device('cpu'))}; Python {platform.python_version()}, {versions}.\n"
         f"{given.rows:,} × {given.width} float32, {given.classes} classes, imbalance ratio {given.imbalance:g}; "
         f"n = {given.seeds}; networks: {EPOCHS} epochs, batches of {BATCH}, one hidden layer of {HIDDEN} unless "
         "linear.\n\n"
