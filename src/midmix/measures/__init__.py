@@ -29,14 +29,17 @@ from midmix.measures.report import BETTER, CollapseReport, collapse_report, repo
 from midmix.measures.streaming import Collapse
 from midmix.measures.uniformity import uniformity_wi
 from midmix.measures.within_classes import alignment, alignment_wi
+from midmix.measures.within_groups import WITHIN, GroupReport, within_groups
 
 __all__ = [
     "BETTER",
     "NC2",
+    "WITHIN",
     "Classification",
     "Collapse",
     "CollapseReport",
     "Estimate",
+    "GroupReport",
     "Margins",
     "ReliabilityBins",
     "ShotGroups",
@@ -62,4 +65,5 @@ __all__ = [
     "required_margin",
     "shot_groups",
     "uniformity_wi",
+    "within_groups",
 ]
