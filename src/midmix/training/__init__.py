@@ -16,6 +16,7 @@ from midmix.training.run import (
 from midmix.training.sampler import ClassBalancedSampler
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
+from midmix.training.transfer import transfer
 from midmix.training.work import Progress
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "read_answers",
     "read_features",
     "train_run",
+    "transfer",
 ]
