@@ -27,6 +27,10 @@ app = App(
 # Named by their place, so that `midmix --help` need not import torch.
 for command, summary in (
     ("compare", "Train several methods with several seeds; write a table and a report."),
+    (
+        "transfer",
+        "Train on groups of classes with several methods; measure what the features know of the classes.",
+    ),
     ("train", "Train one method with one seed; keep the model."),
     ("evaluate", "Measure a trained model on labelled data."),
     ("analyze", "Measure collapse and margins of features, or of a finished run."),

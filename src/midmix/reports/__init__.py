@@ -10,6 +10,7 @@ from midmix.reports.page import write_report
 from midmix.reports.subjects import Output
 from midmix.reports.summary import summarise
 from midmix.reports.terminal import terminal_table
+from midmix.reports.transfer import transfer_table, write_transfer
 
 __all__ = [
     "Output",
@@ -18,7 +19,9 @@ __all__ = [
     "read_comparison",
     "summarise",
     "terminal_table",
+    "transfer_table",
     "write_analysis",
     "write_report",
     "write_tables",
+    "write_transfer",
 ]

@@ -60,12 +60,17 @@ def write_tables(folder: Path | str) -> Path:
         names = [column.name for column in COLLAPSE_COLUMNS]
         table = markdown_table(summarise(measured, measures=names), "last", COLLAPSE_COLUMNS)
         parts.append(f"## Measures of collapse, test features at the last epoch\n\n{table}")
-    parts.append(
+    return save_tables(folder, parts)
+
+
+def save_tables(folder: Path, parts: Sequence[str]) -> Path:
+    """Writes these parts to `tables.md`, and below them how to read a cell."""
+    note = (
         "Mean over seeds ± half the 95 % interval; in brackets the paired difference from erm on the same seeds "
         "and splits, bold where its 95 % interval excludes 0."
     )
     path = folder / "tables.md"
-    path.write_text("\n\n".join(parts) + "\n")
+    path.write_text("\n\n".join([*parts, note]) + "\n")
     return path
 
 

@@ -54,7 +54,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
     )
     html = render(
         "comparison.html.j2",
-        title=_title(comparison),
+        title=title_of(comparison),
         in_short=_in_short(comparison),
         tables={choice: table_rows(summary, choice) for choice in ("last", "validation", "test_oracle")},
         columns=COLUMNS,
@@ -65,7 +65,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
         geometry=publish_all(geometry, comparison.folder / "figures"),
         collapse_rows=_collapse_rows(measured),
         collapse_columns=COLLAPSE_COLUMNS,
-        facts=_facts(comparison),
+        facts=facts(comparison),
         shot_rule=str(comparison.about.get("shot_rule", "")),
         groups=_groups(comparison),
     )
@@ -91,12 +91,12 @@ def legend(lines: list[Line]) -> list[dict[str, str]]:
     ]
 
 
-def _facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
+def facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """What a reader needs to repeat the comparison or to doubt it: (heading, values)."""
     results, runs = comparison.results, comparison.runs
     networks = results[["network", "parameters"]].drop_duplicates().itertuples(index=False)
     splits = results[["seed", "split_hash"]].drop_duplicates().sort_values(["seed", "split_hash"])
-    facts = [
+    found = [
         ("Network", [f"{network}, {int(parameters):,} parameters" for network, parameters in networks]),
         ("Seeds", [", ".join(map(str, sorted(results["seed"].unique())))]),
         ("Split by seed", [f"{seed}: {split}" for seed, split in splits.itertuples(index=False)]),
@@ -109,10 +109,11 @@ def _facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
             [_duration(float(results.drop_duplicates(["method", "criterion", "seed"])["seconds"].sum()))],
         ),
     ]
-    return [(heading, values) for heading, values in facts if values]
+    return [(heading, values) for heading, values in found if values]
 
 
-def _title(comparison: Comparison) -> str:
+def title_of(comparison: Comparison) -> str:
+    """The source's name, or the folder's where runs do not tell it."""
     source = comparison.about.get("source", comparison.about.get("settings", {}).get("source"))
     return str(source) if source else comparison.folder.resolve().name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -9,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from midmix.reports.cells import Cell, Row, table_rows
-from midmix.reports.columns import COLUMNS
+from midmix.reports.columns import COLUMNS, Column
 from midmix.reports.lines import BASELINE
 from midmix.reports.summary import summarise
 
@@ -17,10 +19,16 @@ _DROPPED_WHEN_NARROW = ("NLL", "many", "medium", "ECE", "balanced")
 _STYLES = {"better": "green", "worse": "red", "": "dim"}
 
 
-def terminal_table(results: pd.DataFrame) -> RenderableType:
+def terminal_table(
+    results: pd.DataFrame,
+    columns: Sequence[Column] = COLUMNS,
+    *,
+    dropped: Sequence[str] = _DROPPED_WHEN_NARROW,
+) -> RenderableType:
     """The headline table (last epoch) for ``rich``: mean ± half the 95 % interval; below it the paired difference.
 
-    A terminal that is too narrow gets fewer columns, and is told which are left out; no number is ever cut.
+    A terminal that is too narrow gets fewer columns (those headed as in ``dropped``, in that order), and is told which
+    are left out; no number is ever cut.
 
     Raises:
         InputError: as ``summarise``.
@@ -35,19 +43,20 @@ def terminal_table(results: pd.DataFrame) -> RenderableType:
         >>> "77.9" in capture.get() and "n = 1" in capture.get()
         True
     """
-    return _Headline(table_rows(summarise(results), "last"))
+    summary = summarise(results, measures=[column.name for column in columns])
+    return _Headline(table_rows(summary, "last", columns), columns, dropped)
 
 
 class _Headline:
     """Picks its columns when it learns the terminal's width."""
 
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[Row], columns: Sequence[Column], dropped: Sequence[str]) -> None:
+        self.rows, self.columns, self.dropped = rows, columns, dropped
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         left_out: list[str] = []
         table = self._table(left_out)
-        for heading in _DROPPED_WHEN_NARROW:
+        for heading in self.dropped:
             if Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
                 break
             left_out.append(heading)
@@ -58,10 +67,10 @@ class _Headline:
     def _table(self, left_out: list[str]) -> Table:
         table = Table(title="Last epoch, mean over seeds ± half the 95 % interval", title_justify="left")
         table.add_column("method", no_wrap=True)
-        shown = [i for i, column in enumerate(COLUMNS) if column.heading not in left_out]
+        shown = [i for i, column in enumerate(self.columns) if column.heading not in left_out]
         for i in shown:
-            column = COLUMNS[i]
-            arrow = "" if column.better == "higher" else " ↓"
+            column = self.columns[i]
+            arrow = " ↓" if column.better == "lower" else ""
             table.add_column(
                 column.heading + (" %" if column.percent else arrow), justify="right", no_wrap=True
             )

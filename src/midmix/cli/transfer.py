@@ -1,0 +1,123 @@
+"""`midmix transfer`: train on groups, recognise their members."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclopts import Group, Parameter
+
+from midmix.cli.console import console, introduce, note, progress_of_runs
+from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags
+from midmix.data import load_grouped
+from midmix.training import Settings, parse_lines
+from midmix.training import transfer as run_transfer
+
+GROUPS = Group("Groups", sort_key=2)
+FEATURE_EPOCHS = 40
+"""Epochs of pre-training on rows of features; images have those of a comparison."""
+EVALUATIONS = 10
+
+
+@Parameter(name="*", group=GROUPS)
+@dataclass(frozen=True)
+class GroupFlags:
+    """Which classes there are, and which groups they are in."""
+
+    fine: str | None = None
+    "Column or array of the fine labels. [default: fine_label, or with --hierarchy that of --label]"
+
+    coarse: str | None = None
+    "Column or array of the coarse labels. [default: coarse_label]"
+
+    hierarchy: str | None = None
+    "CSV file with columns fine and coarse; or living-17, non-living-26, entity-13, entity-30 for ImageNet's folders."
+
+    wordnet: Path | None = None
+    "For these: folder or ZIP file of WordNet 3.0 (data.noun), or the hierarchy of BREEDS. [default: NLTK's WordNet]"
+
+    classes_per_group: int | None = None
+    "Fine classes taken from each group; smaller groups are left out. [default: all]"
+
+    pick: Literal["first", "random"] = "first"
+    "Which of them."
+
+    images_per_class: int | None = None
+    "Training rows taken of each fine class, at random. [default: all]"
+
+
+@Parameter(name="*", group=GROUPS)
+@dataclass(frozen=True)
+class ProbeFlags:
+    """How features are measured."""
+
+    validation: float = 0.2
+    "Share of the training rows of each fine class held out, by which the probes' regularisation is chosen."
+
+    finetune_epochs: int = 0
+    "Epochs in which the whole network is then trained on the fine labels; 0 for none."
+
+    def options(self) -> dict[str, Any]:
+        """Keywords of `midmix.training.transfer`."""
+        return asdict(self)
+
+
+def transfer(
+    source: str,
+    /,
+    *,
+    methods: str = "erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup",
+    seeds: int = 3,
+    out: Out = Path("transfer"),
+    jobs: int | None = None,
+    config: Config = None,
+    reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
+    groups: GroupFlags = GroupFlags(),
+    probes: ProbeFlags = ProbeFlags(),
+    training: TrainingFlags = TrainingFlags(),  # noqa: B008
+) -> None:
+    """Train encoders on groups of classes, freeze them, and tell the classes apart on their features.
+
+    An encoder that has collapsed a group to a point has thrown its classes away. Beside the methods stand an encoder
+    trained on the fine labels and one that was not trained. Writes `results.parquet` (a row a method and seed),
+    `tables.md`, `report.html` with its `figures/`, and `runs/` into the output folder. Repeat the command to go on
+    where it was interrupted; add methods or seeds and only what is new is run.
+
+    Parameters
+    ----------
+    source
+        As for `midmix compare`, with fine and coarse labels: `digits` has groups by shape, `uoft-cs/cifar100`
+        columns of both; for others see the flags on groups.
+    methods
+        As for `midmix compare`; they train on the groups.
+    seeds
+        How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
+    jobs
+        Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
+    """
+    lines = parse_lines([text for text in methods.split(",") if text.strip()])
+    options = reading.options()
+    label = options.pop("label")
+    loaded = load_grouped(source, **{**options, **asdict(groups), "fine": groups.fine or label})
+    introduce(loaded.source)
+    sizes = loaded.hierarchy.sizes()
+    note(f"{len(sizes)} groups of {int(sizes.min())} to {int(sizes.max())} classes")
+    settings = _settings(loaded.source.train.kind, training.options())
+    with progress_of_runs() as watch:
+        results = run_transfer(
+            loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **probes.options()
+        )
+    from midmix.reports import transfer_table, write_transfer  # after the runs: matplotlib takes a second
+
+    console.print(transfer_table(results))
+    console.print(f"Report: {write_transfer(out)}", highlight=False, soft_wrap=True)
+
+
+def _settings(kind: Literal["images", "features"], given: dict[str, Any]) -> Settings:
+    """Only the last epoch is probed, so few others are evaluated."""
+    if kind == "features" and given["epochs"] is None:
+        given = {**given, "epochs": FEATURE_EPOCHS}
+    settings = Settings.for_kind(kind, **given)
+    every = given["evaluate_every"] or max(1, settings.epochs // EVALUATIONS)
+    return Settings.for_kind(kind, **{**given, "evaluate_every": every})

@@ -1,0 +1,252 @@
+"""What a transfer from groups to their members has shown: the table, the page, and the tables in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from rich.console import RenderableType
+
+from midmix.errors import InputError
+from midmix.measures import WITHIN
+from midmix.reports.cells import table_rows
+from midmix.reports.columns import Column
+from midmix.reports.comparison import read_comparison
+from midmix.reports.drawing import Drawing, panel
+from midmix.reports.figures.axes import percent
+from midmix.reports.figures.dots import beside_names, dots
+from midmix.reports.figures.projection import Projection
+from midmix.reports.figures.projection import projection as projected
+from midmix.reports.lines import BASELINE, Line, lines_of
+from midmix.reports.markdown import markdown_table, save_tables
+from midmix.reports.page import facts, legend, title_of
+from midmix.reports.rendering import publish_all, render, save
+from midmix.reports.subjects import Classes, Output, Subject
+from midmix.reports.summary import summarise
+from midmix.reports.terminal import terminal_table
+from midmix.reports.theme import CLASS_COLOURS
+
+TRANSFER_COLUMNS = (
+    Column("accuracy", "linear probe", "higher", percent=True),
+    Column("knn_accuracy", "k-NN", "higher", percent=True),
+    Column("finetuned_accuracy", "fine-tuned", "higher", percent=True),
+    Column("coarse_accuracy", "groups", "higher", percent=True),
+    Column("nll", "probe NLL", "lower", percent=False),
+    Column("ece", "probe ECE", "lower", percent=False),
+)
+"""Accuracies are on the fine classes, save that of the groups."""
+_STATES = ("nc1", "nc2_equinorm", "nc2_equiangular", "nc2_maximal_angle", "nc3", "nc4")
+_HEADINGS = {
+    "class_uniformity": "class uniformity",
+    "neighborhood_uniformity": "nearest class",
+    "alignment_wi": "alignment (W&I)",
+    "uniformity_wi": "uniformity (W&I)",
+    "margin_balance": "margin balance",
+    "nc2_equinorm": "NC2 norms",
+    "nc2_equiangular": "NC2 angles",
+    "nc2_maximal_angle": "NC2 largest angle",
+}
+WITHIN_COLUMNS = tuple(
+    Column(
+        f"within_{name}",
+        _HEADINGS.get(name, name.upper() if name in _STATES else name),
+        "" if name in _STATES else better,
+        percent=False,
+    )
+    for name, better in WITHIN.items()
+)
+"""As measures of collapse are shown of classes: neural collapse is a state, not a virtue."""
+_SHOWN = ("accuracy", "knn_accuracy", "finetuned_accuracy")
+
+
+def transfer_table(results: pd.DataFrame) -> RenderableType:
+    """The headline table for ``rich``; see ``terminal_table``."""
+    spread = next(column for column in WITHIN_COLUMNS if column.name == "within_spread")
+    columns = (*_known(TRANSFER_COLUMNS, results), spread)
+    return terminal_table(results, columns, dropped=("probe ECE", "probe NLL", "groups", "spread"))
+
+
+def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Path:
+    """Write ``report.html``, ``figures/`` and ``tables.md`` into the folder of a finished transfer; returns the page.
+
+    Args:
+        folder: what ``midmix transfer --out`` wrote.
+        projection: ``"pca"`` or ``"umap"``.
+
+    Raises:
+        InputError: no results of a transfer in the folder, or UMAP is asked for and not installed.
+    """
+    folder = Path(folder)
+    comparison = read_comparison(folder)
+    results = comparison.results
+    outcomes = [_read(path) for path in sorted(folder.glob("runs/*/transfer.json"))]
+    if not outcomes:
+        raise InputError(f"{folder}: holds no transfer; give the folder that `midmix transfer --out` wrote")
+    columns, within = _known(TRANSFER_COLUMNS, results), _known(WITHIN_COLUMNS, results)
+    summary = summarise(results, measures=[column.name for column in (*columns, *within)])
+    lines = lines_of(results)
+    subjects = [_subject(position, line, outcomes) for position, line in enumerate(lines)]
+    shown = _largest_group(outcomes[0])
+    drawings = (
+        _accuracies(subjects, results),
+        _collapse(subjects, results),
+        _one_group(subjects, outcomes[0], shown, projection),
+    )
+    about = outcomes[0].about
+    html = render(
+        "transfer.html.j2",
+        title=title_of(comparison),
+        in_short=f"{len(lines)} lines · {results['seed'].nunique()} seeds · {len(about['fine'])} classes in "
+        f"{len(about['coarse'])} groups · {results['network'].iloc[0]}",
+        baseline=BASELINE,
+        has_baseline=BASELINE in lines,
+        rows=table_rows(summary, "last", columns),
+        columns=columns,
+        within_rows=table_rows(summary, "last", within),
+        within_columns=within,
+        figures=publish_all(drawings, folder / "figures"),
+        legend=legend(lines),
+        groups=_members(about),
+        facts=facts(comparison),
+    )
+    tables = [
+        f"## Fine classes, last epoch\n\n{markdown_table(summary, 'last', columns)}",
+        f"## Measures within groups, test features at the last epoch\n\n{markdown_table(summary, 'last', within)}",
+    ]
+    save_tables(folder, tables)
+    return save(html, folder)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """One run: what ``transfer.json`` says, and its folder."""
+
+    about: dict[str, Any]
+    folder: Path
+
+    @property
+    def line(self) -> Line:
+        return Line(self.about["row"]["method"], self.about["row"]["criterion"])
+
+    def output(self) -> Output:
+        with np.load(self.folder / "fine.npz", allow_pickle=False) as arrays:
+            return Output(*(torch.from_numpy(arrays[name]) for name in ("features", "labels", "logits")))
+
+
+def _read(path: Path) -> _Outcome:
+    return _Outcome(json.loads(path.read_text(encoding="utf-8")), path.parent)
+
+
+def _known(columns: Sequence[Column], results: pd.DataFrame) -> tuple[Column, ...]:
+    """The columns that these results have: fine-tuning is an option."""
+    return tuple(
+        column for column in columns if column.name in results and results[column.name].notna().any()
+    )
+
+
+def _subject(position: int, line: Line, outcomes: Sequence[_Outcome]) -> Subject:
+    """A line with the outputs of its first seed: no figure draws more of them."""
+    first = min((one for one in outcomes if one.line == line), key=lambda one: int(one.about["row"]["seed"]))
+    return Subject(position, line.label, [first.output()])
+
+
+def _largest_group(outcome: _Outcome) -> int:
+    """The group with most classes that ten colours can tell apart, else the first of the smallest."""
+    sizes = np.bincount(outcome.about["group"])
+    few = np.flatnonzero(sizes <= len(CLASS_COLOURS))
+    return int(few[sizes[few].argmax()]) if len(few) else int(sizes.argmin())
+
+
+def _values(subjects: Sequence[Subject], results: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+    labels = pd.Series(
+        [Line(m, c).label for m, c in results[["method", "criterion"]].itertuples(index=False)]
+    )
+    return {one.label: results[column].to_numpy()[(labels == one.label).to_numpy()] for one in subjects}
+
+
+def _accuracies(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
+    """Fine accuracy of every line and seed, by each way to ask for it."""
+    panels = []
+    columns = [column for column in _known(TRANSFER_COLUMNS, results) if column.name in _SHOWN]
+    for column in columns:
+
+        def draw(figure: Figure, column: Column = column) -> None:
+            axes = dots(figure, subjects, _values(subjects, results, column.name))
+            percent(axes.xaxis)
+            axes.set_xlabel("accuracy on the fine classes, %")
+
+        name = f"fine-accuracy-{column.name.replace('_', '-')}"
+        panels.append(panel(name, column.heading, 3.4, draw, margins=beside_names(subjects)))
+    return Drawing(
+        "fine-accuracy",
+        "Fine classes from features that were trained on groups",
+        "Each small mark is a seed, the large one their mean with its 95 % interval; to the right is better. "
+        "fine-labels was trained on the fine classes themselves, random-encoder not at all.",
+        panels,
+        results[["method", "criterion", "seed", *(column.name for column in columns)]],
+    )
+
+
+def _collapse(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
+    """Spread and variability of the members within their groups."""
+    shown = {
+        "within_spread": "distance of members' centres / distance of groups' centres",
+        "within_nc1": "NC1 of the classes within their group",
+    }
+    panels = []
+    for name, axis in shown.items():
+
+        def draw(figure: Figure, name: str = name, axis: str = axis) -> None:
+            axes = dots(figure, subjects, _values(subjects, results, name))
+            axes.set_xlabel(axis, fontsize=10)
+
+        title = "spread" if name == "within_spread" else "NC1"
+        panels.append(panel(f"members-{title.lower()}", title, 3.4, draw, margins=beside_names(subjects)))
+    return Drawing(
+        "members",
+        "Collapse within groups",
+        "Mean over groups, a mark a seed. Spread: 0 where the classes of a group lie on one point; to the right they "
+        "lie farther apart, measured by the distance of the groups. NC1: scatter of the rows within a class against "
+        "that of the classes within their group; to the left the classes of a group are easier to tell apart.",
+        panels,
+        results[["method", "criterion", "seed", *shown]],
+    )
+
+
+def _one_group(
+    subjects: Sequence[Subject], outcome: _Outcome, group: int, projection: Projection
+) -> Drawing | None:
+    """The members of one group, projected."""
+    about = outcome.about
+    members = np.flatnonzero(np.asarray(about["group"]) == group)
+    inside = [replace(one, outputs=[_only(output, members) for output in one.outputs]) for one in subjects]
+    drawing = projected(inside, Classes([about["fine"][c] for c in members]), projection)
+    if drawing is None:
+        return None
+    return replace(
+        drawing,
+        name="one-group",
+        heading=f"Inside one group: {about['coarse'][group]} ({projection.upper()})",
+        caption=f"Test rows of the {len(members)} fine classes of this group only. {drawing.caption}",
+    )
+
+
+def _only(output: Output, members: np.ndarray) -> Output:
+    """The rows of these classes, which are numbered anew."""
+    kept = torch.from_numpy(members)
+    rows = torch.isin(output.labels, kept)
+    return Output(output.features[rows], torch.searchsorted(kept, output.labels[rows]))
+
+
+def _members(about: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    return [
+        (name, [fine for fine, group in zip(about["fine"], about["group"], strict=True) if group == index])
+        for index, name in enumerate(about["coarse"])
+    ]
