@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
@@ -19,6 +20,7 @@ def compare(
     seeds: int = 3,
     out: Out = Path("comparison"),
     jobs: int | None = None,
+    projection: Literal["pca", "umap"] = "pca",
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
     split: SplitFlags = SplitFlags(),  # noqa: B008
@@ -42,6 +44,8 @@ def compare(
         How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
     jobs
         Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
+    projection
+        Of the features to two dimensions, in the report; `umap` needs the extra `midmix[umap]`.
     """
     lines = parse_lines([text for text in methods.split(",") if text.strip()])
     loaded = data.load(source, **reading.options())
@@ -59,4 +63,4 @@ def compare(
 
     console.print(terminal_table(results))
     write_tables(out)
-    console.print(f"Report: {write_report(out)}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {write_report(out, projection=projection)}", highlight=False, soft_wrap=True)
