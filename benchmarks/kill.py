@@ -3,8 +3,9 @@
     python benchmarks/kill.py --kills 20
 
 Each life is a process of its own that trains on long-tailed digits and saves a checkpoint after every step; it is
-killed a random while after it began to train, the next one goes on. The model file of the last must equal, byte for
-byte, that of a run that nobody interrupted. The seed that is printed repeats the moments as far as the machine does.
+killed a random number of steps and milliseconds later, and the next one goes on. The model file of the last must
+equal, byte for byte, that of a run that nobody interrupted. The seed that is printed repeats the moments as far as
+the machine does.
 """
 
 from __future__ import annotations
@@ -18,49 +19,57 @@ import time
 from pathlib import Path
 
 from midmix.data import load
-from midmix.training import Line, Run, Settings, Watching, train_run
+from midmix.training import Line, Run, Settings, train_run
 
-LINE, EPOCHS = "balanced-am-mixup:clean_weight=1+balanced_softmax", 40
-MARK = "training"  # a life makes this file when its first step is done
+LINE, EPOCHS = "balanced-am-mixup:clean_weight=1+balanced_softmax", 200
 
 
 def train(folder: Path, *, epochs: int, checkpoint_seconds: float) -> None:
     """One life: the run from its last checkpoint, or from the beginning."""
     settings = Settings.for_kind("features", network="mlp-32", epochs=epochs, warmup_epochs=1)
     run = Run(Line.parse(LINE), seed=0, settings=settings, imbalance=50, validation=0.1)
-    watching = Watching(moment=lambda moment: (folder.parent / MARK).touch(), say=print)
-    train_run(run, load("digits"), folder, watching=watching, checkpoint_seconds=checkpoint_seconds)
+    train_run(run, load("digits"), folder, checkpoint_seconds=checkpoint_seconds)
 
 
-def kill_until_finished(folder: Path, *, kills: int, epochs: int, draw: random.Random) -> int:
-    """Starts and kills lives, then lets the last one end; returns how many steps the checkpoints had saved at most.
+def kill_until_finished(folder: Path, *, kills: int, epochs: int, draw: random.Random) -> None:
+    """Starts and kills lives, then lets the last one end.
+
+    A life dies some steps after those that the ones before it saved, and a part of a step later: so many that the run
+    lasts for all kills on a machine of any speed.
 
     Raises:
         RuntimeError: where a life ends by itself before all kills were dealt, or the last one fails.
     """
-    mark, steps = folder.parent / MARK, 0
+    most = max(1, 2 * epochs // (kills + 1))  # an epoch has five steps
     command = [sys.executable, __file__, "--life", str(folder), "--epochs", str(epochs)]
     for number in range(1, kills + 1):
-        mark.unlink(missing_ok=True)
+        goal = saved_step(folder) + draw.randint(0, most)
         with subprocess.Popen(command) as life:
-            while not mark.exists() and life.poll() is None:
-                time.sleep(0.005)
-            time.sleep(draw.expovariate(1 / 0.1))
+            while saved_step(folder) < goal and life.poll() is None:
+                time.sleep(0.002)
+            time.sleep(draw.uniform(0, 0.02))
             life.kill()
         if life.returncode >= 0:
-            raise RuntimeError(f"life {number} ended by itself (exit code {life.returncode}); give more epochs")
-        saved = sorted((folder / "checkpoints").glob("step-*.pt"))
-        steps = int(saved[-1].stem.removeprefix("step-")) if saved else 0
+            raise RuntimeError(
+                f"life {number} ended by itself (exit code {life.returncode}); give more epochs"
+            )
         half = " while it saved" if (folder / "checkpoints" / "part").exists() else ""
-        print(f"kill {number} of {kills}: step {steps}{half}", flush=True)
+        print(f"kill {number} of {kills}: step {saved_step(folder)}{half}", flush=True)
     if subprocess.run(command, check=False).returncode:
         raise RuntimeError("the last life failed")
-    return steps
+
+
+def saved_step(folder: Path) -> int:
+    """The step of the newest checkpoint."""
+    saved = (folder / "checkpoints").glob("step-*.pt")
+    return max((int(path.stem.removeprefix("step-")) for path in saved), default=0)
 
 
 def main() -> int:
     """Prints what was done, in Markdown; exit code 1 where the weights differ."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="length of the run (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of the moments (default: drawn)")
@@ -77,7 +86,9 @@ def main() -> int:
         train(whole, epochs=given.epochs, checkpoint_seconds=1e9)
         same = (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
         left = sorted(path.name for path in killed.iterdir())
-    print(f"\n| kills | weights bit-equal | files left |\n|---|---|---|\n| {given.kills} | {same} | {', '.join(left)} |")
+    print(
+        f"\n| kills | weights bit-equal | files left |\n|---|---|---|\n| {given.kills} | {same} | {', '.join(left)} |"
+    )
     return 0 if same else 1
 
 
