@@ -27,7 +27,11 @@ LINEAR = [
     ("test_mambaout", {}, 1),
     ("deit_tiny_distilled_patch16_224", {"img_size": 32}, 2),
 ]
-OTHER = [("levit_128s", 2, 224), ("repvit_m0_9", 1, 32)]  # batch norm inside the heads
+OTHER = [
+    ("levit_128s", 2, 224),
+    ("repvit_m0_9", 1, 32),
+    ("dla34", 1, 64),
+]  # batch norm in heads, a convolution
 
 
 def batch(rows: int = 6, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

@@ -81,7 +81,9 @@ class Attachment:
         if not module.training:
             return activations
         self.mixed = True
-        if features and self.watch and running is not None and plan.clean is None:
+        # Of a network that calls classifiers twice (an auxiliary head), the first answer counts.
+        watching = self.watch and running is not None and plan.clean is None and self.clean_logits is None
+        if features and watching:
             self.clean_logits = _answer(module, activations)
         return plan.apply(activations)
 
@@ -99,7 +101,8 @@ def _answer(head: nn.Module, features: Tensor) -> Tensor:
     try:
         with torch.no_grad():
             logits: Tensor = head.forward(features)
-            return logits
+            # A classifier that is a 1×1 convolution answers [B, C, 1, 1].
+            return logits.flatten(1) if logits.shape[2:].numel() == 1 else logits
     finally:
         for module in training:
             module.training = True
