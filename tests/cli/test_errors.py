@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
         ),
         (["compare", "digits", "--methods", "erm,erm"], ["erm", "more than once"]),
         (["compare", "digits", "--seeds", "0"], ["seeds: 0"]),
+        (["compare", "digits", "--jobs", "0"], ["jobs: 0"]),
         (["compare", "digits", "--epochs", "0"], ["epochs: 0"]),
         (["compare", "digits", "--learning-rate", "-1"], ["learning_rate: -1"]),
         (["compare", "digits", "--network", "resnet-9"], ["resnet-9"]),
@@ -146,3 +147,11 @@ def test_a_run_record_that_is_not_one(midmix, table, tmp_path):
     outcome = midmix("evaluate", tmp_path / "run", table)
     assert outcome.code == 2
     assert "run.json" in outcome.complaint
+
+
+def test_a_comparison_under_a_launcher(midmix, table, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = midmix("compare", table, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "launcher" in outcome.complaint
+    assert not (tmp_path / "out").exists()

@@ -85,8 +85,16 @@ def carry_out(task: Task, runs: Sequence[Run], folder: Path, manner: Manner) -> 
     The runs differ in line and seed only.
 
     Raises:
-        InputError: where the folder holds another comparison or other files; as the task does.
+        InputError: where the folder holds another comparison or other files; where a launcher has started several
+            processes, or `jobs` is below 1; as the task does.
     """
+    if manner.jobs is not None and manner.jobs < 1:
+        raise InputError(f"jobs: {manner.jobs}; at least one run at a time is needed")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "comparisons start their own processes (--jobs): run this without a launcher, "
+            "or train one line over several processes with midmix train"
+        )
     _claim(folder, _specification(task, runs[0]))
     left = [run for run in runs if not task.rows(folder / RUNS / run.name)]
     jobs = _jobs(task.source) if manner.jobs is None else manner.jobs
