@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -198,4 +199,6 @@ if __name__ == "__main__":
     globals()[sys.argv[1]](Path(sys.argv[2]))
     if sys.argv[1] == "interrupt_and_resume":
         stop_together(Path(sys.argv[2]))
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    sys.stdout.flush()
+    os._exit(0)  # taking gloo down can abort the process after its work is done: its threads are not joined
