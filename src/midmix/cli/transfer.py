@@ -15,9 +15,10 @@ from midmix.training import Settings, parse_lines
 from midmix.training import transfer as run_transfer
 
 GROUPS = Group("Groups", sort_key=2)
-FEATURE_EPOCHS = 40
+FEATURE_EPOCHS = 25
 """Epochs of pre-training on rows of features; images have those of a comparison."""
-EVALUATIONS = 10
+EVALUATIONS = 5
+"""Evaluated epochs: only the last is probed, the others make the curves."""
 
 
 @Parameter(name="*", group=GROUPS)
@@ -115,7 +116,7 @@ def transfer(
 
 
 def _settings(kind: Literal["images", "features"], given: dict[str, Any]) -> Settings:
-    """Only the last epoch is probed, so few others are evaluated."""
+    """Those of a comparison, save that fewer epochs are run on features and few are evaluated."""
     if kind == "features" and given["epochs"] is None:
         given = {**given, "epochs": FEATURE_EPOCHS}
     settings = Settings.for_kind(kind, **given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +43,25 @@ class Row:
         return self.line == BASELINE
 
 
-def table_rows(summary: pd.DataFrame, epoch_choice: str, columns: Sequence[Column] = COLUMNS) -> list[Row]:
-    """The rows of the table for one epoch choice, a cell per column."""
+def table_rows(
+    summary: pd.DataFrame,
+    epoch_choice: str,
+    columns: Sequence[Column] = COLUMNS,
+    *,
+    unranked: Collection[str] = (),
+) -> list[Row]:
+    """The rows of the table for one epoch choice, a cell per column; methods that are bounds are never the best."""
     chosen = summary[summary["epoch_choice"] == epoch_choice]
-    best = {column.name: _best(chosen, column) for column in columns}
+    ranked = chosen[~chosen["method"].isin(list(unranked))]
+    best = {column.name: _best(ranked, column) for column in columns}
     rows = []
     for key, group in chosen.groupby(["method", "criterion"], sort=False):
         by_measure = {str(row["measure"]): row for row in group.to_dict("records")}
         line = Line(*map(str, key)) if isinstance(key, tuple) else Line(str(key), "")
-        cells = tuple(_cell(by_measure[column.name], column, best[column.name]) for column in columns)
+        cells = tuple(
+            _cell(by_measure[column.name], column, math.nan if line.method in unranked else best[column.name])
+            for column in columns
+        )
         rows.append(Row(line, int(group["n"].max()), int(group["difference_n"].max()), cells))
     return rows
 

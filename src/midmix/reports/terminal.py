@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -24,6 +24,7 @@ def terminal_table(
     columns: Sequence[Column] = COLUMNS,
     *,
     dropped: Sequence[str] = _DROPPED_WHEN_NARROW,
+    unranked: Collection[str] = (),
 ) -> RenderableType:
     """The headline table (last epoch) for ``rich``: mean ± half the 95 % interval; below it the paired difference.
 
@@ -44,7 +45,7 @@ def terminal_table(
         True
     """
     summary = summarise(results, measures=[column.name for column in columns])
-    return _Headline(table_rows(summary, "last", columns), columns, dropped)
+    return _Headline(table_rows(summary, "last", columns, unranked=unranked), columns, dropped)
 
 
 class _Headline:

@@ -64,13 +64,17 @@ WITHIN_COLUMNS = tuple(
 )
 """As measures of collapse are shown of classes: neural collapse is a state, not a virtue."""
 _SHOWN = ("accuracy", "knn_accuracy", "finetuned_accuracy")
+BOUNDS = ("fine-labels", "random-encoder")
+"""Lines that are no methods: they show between which accuracies the methods' stand."""
 
 
 def transfer_table(results: pd.DataFrame) -> RenderableType:
     """The headline table for ``rich``; see ``terminal_table``."""
     spread = next(column for column in WITHIN_COLUMNS if column.name == "within_spread")
     columns = (*_known(TRANSFER_COLUMNS, results), spread)
-    return terminal_table(results, columns, dropped=("probe ECE", "probe NLL", "groups", "spread"))
+    return terminal_table(
+        results, columns, dropped=("probe ECE", "probe NLL", "groups", "spread"), unranked=BOUNDS
+    )
 
 
 def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Path:
@@ -107,9 +111,9 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
         f"{len(about['coarse'])} groups · {results['network'].iloc[0]}",
         baseline=BASELINE,
         has_baseline=BASELINE in lines,
-        rows=table_rows(summary, "last", columns),
+        rows=table_rows(summary, "last", columns, unranked=BOUNDS),
         columns=columns,
-        within_rows=table_rows(summary, "last", within),
+        within_rows=table_rows(summary, "last", within, unranked=BOUNDS),
         within_columns=within,
         figures=publish_all(drawings, folder / "figures"),
         legend=legend(lines),
@@ -197,7 +201,7 @@ def _accuracies(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
 def _collapse(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
     """Spread and variability of the members within their groups."""
     shown = {
-        "within_spread": "distance of members' centres / distance of groups' centres",
+        "within_spread": "members' distance / groups' distance",
         "within_nc1": "NC1 of the classes within their group",
     }
     panels = []
