@@ -1,6 +1,5 @@
 """midmix in Lightning: a callback, and `self.mix.loss` in the training step."""
 
-# mypy: ignore-errors
 import lightning
 import torch
 from sklearn.datasets import load_digits

@@ -1,6 +1,5 @@
 """midmix in a plain PyTorch loop: two lines more than without it."""
 
-# mypy: ignore-errors
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

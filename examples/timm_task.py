@@ -1,6 +1,5 @@
 """midmix in timm: its training task takes the place of timm's own, here in a loop as timm's training script has it."""
 
-# mypy: ignore-errors
 import timm
 import torch
 from sklearn.datasets import load_digits

@@ -1,6 +1,5 @@
 """midmix in Hugging Face's Trainer: `MixTrainer` in its place, with a mix."""
 
-# mypy: ignore-errors
 import torch
 from datasets import Dataset
 from sklearn.datasets import load_digits
