@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+from collections import namedtuple
 from typing import Any
 
 import pytest
@@ -205,6 +206,52 @@ def test_gradient_checkpointing_changes_nothing_and_counts_once(make, reentrant)
         assert torch.equal(plain, recomputed)
 
 
+def checkpointed(reentrant: bool) -> tuple[nn.Module, midmix.Mix]:
+    """A network whose encoder and head are recomputed in the backward pass, and the mix attached to it."""
+
+    class Checkpointed(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = checkpoint(super().forward, x, use_reentrant=reentrant)
+            return logits
+
+    model = Checkpointed()
+    model.encoder[1] = nn.LayerNorm(8)
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    mix.observe(accuracy=0.9)
+    return model, mix
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_with_unmixed_passes_after_mixed_ones(reentrant):
+    model, mix = checkpointed(reentrant)
+    plain = copy.deepcopy(model)
+    mix.remove()
+    mix.attach(model)
+    with mix(Y):
+        logits = model(inputs().requires_grad_())
+    mix.loss(logits).backward()
+    model.zero_grad()
+    for net in (model, plain):  # mixing switched off for the last epochs
+        F.cross_entropy(net(inputs(1).requires_grad_()), Y).backward()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("second", ["block", "unmixed"])
+def test_gradient_checkpointing_of_two_passes_at_once_is_refused(reentrant, second):
+    model, mix = checkpointed(reentrant)
+    with mix(Y):
+        loss = mix.loss(model(inputs().requires_grad_()))
+    if second == "block":
+        with mix(Y.flip(0)):
+            loss = loss + mix.loss(model(inputs(1).requires_grad_()))
+    else:
+        loss = loss + F.cross_entropy(model(inputs(1).requires_grad_()), Y)
+    with pytest.raises(InputError, match=r"gradient checkpointing: .* call backward.. after each pass"):
+        loss.backward()
+
+
 class Wrapper(nn.Module):
     """As DistributedDataParallel wraps a network."""
 
@@ -252,6 +299,118 @@ def test_models_called_by_keyword(site):
     torch.testing.assert_close(logits, model(values=plan.apply(x))["logits"])
     assert torch.equal(x, kept)
     mix.loss(logits).backward()
+
+
+def test_a_keyword_to_mix_is_named_where_there_are_several():
+    model, x = Keywords(), inputs()
+    mix = Mix(InterClassPairs(), FixedRatio(0.6), site=Input(), num_classes=3).attach(model)
+    with (
+        pytest.raises(InputError, match=r"several floating-point tensors, mask, values; .*Input\('mask'\)"),
+        mix(Y),
+    ):
+        model(mask=torch.ones(6), values=x)
+    mix.attach(model, Input("values"))
+    with mix(Y) as plan:
+        logits = model(mask=torch.ones(6), values=x)["logits"]
+    mix.remove()
+    torch.testing.assert_close(logits, model(values=plan.apply(x))["logits"])
+    mix.attach(model, Input("value"))
+    with pytest.raises(InputError, match=r"unknown keyword .*'value': did you mean values"), mix(Y):
+        model(values=x)
+
+
+def test_a_head_that_takes_more_than_features():
+    class Margin(nn.Linear):
+        def forward(self, input: Tensor, margin: Tensor, *, scale: float = 1.0) -> Tensor:  # type: ignore[override]
+            return scale * super().forward(input) - margin
+
+    class Whole(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.encoder(x), torch.tensor([0.0, 0.0, 9.0]), scale=2.0)
+            return logits
+
+    model = Whole(Margin(8, 3))
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    mix.observe(accuracy=1.0)
+    with mix(Y):
+        model(inputs())
+    with torch.no_grad():
+        expected = clean_accuracy(model(inputs()))
+    assert mix.ratio.get_buffer("accuracy").item() == pytest.approx(expected)
+
+
+def test_a_head_that_answers_each_token_is_refused_with_a_way_out():
+    class Tokens(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.encoder(x).unsqueeze(1).expand(-1, 5, -1))
+            return logits
+
+    model = Tokens()
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    with pytest.raises(InputError, match=r"clean logits: \(6, 5, 3\) for 6 labels.*accuracy='given'"), mix(Y):
+        model(inputs())
+
+
+@pytest.mark.parametrize("frozen", ["encoder", "head"])
+def test_parts_in_evaluation_mode_do_not_change_what_is_mixed(frozen):
+    """A stage whose batch norm is frozen is mixed in a model that trains; a head that trains, on a frozen encoder."""
+    model = Net()
+    if frozen == "encoder":
+        model.encoder.eval()
+    else:
+        model.eval()
+        model.fc.train()
+    site = Hidden("encoder") if frozen == "encoder" else Features()
+    mix = Mix(InterClassPairs(), FixedRatio(0.6), site=site, num_classes=3).attach(model)
+    with mix(Y) as plan:
+        logits = model(inputs())
+    mix.remove()
+    torch.testing.assert_close(logits, model.fc(plan.apply(model.encoder(inputs()))))
+
+
+def test_lists_of_stages_are_opened():
+    class Staged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.downs = nn.ModuleList(nn.Sequential(nn.Linear(4, 4)) for _ in range(3))
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for down in self.downs:
+                x = down(x)
+            logits: Tensor = self.fc(x)
+            return logits
+
+    model = Staged()
+    assert RandomSite().choices(model, 3) == (Input(), Hidden("downs.0"), Hidden("downs.1"))
+    with pytest.raises(
+        InputError, match=r"downs: a ModuleList is not called itself; name a member: downs.0, "
+    ):
+        midmix.mixup(3).attach(model, Hidden("downs"))
+
+
+def test_a_hidden_module_that_returns_a_named_tuple():
+    Pair = namedtuple("Pair", ["h", "c"])
+
+    class Cell(nn.Linear):
+        def forward(self, input: Tensor) -> Pair:  # type: ignore[override]
+            return Pair(super().forward(input), input)
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.fc = Cell(4, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.cell(x).h)
+            return logits
+
+    model = Named()
+    mix = Mix(InterClassPairs(), FixedRatio(0.6), site=Hidden("cell"), num_classes=3).attach(model)
+    with mix(Y) as plan:
+        logits = model(inputs())
+    mix.remove()
+    torch.testing.assert_close(logits, model.fc(plan.apply(model.cell(inputs()).h)))
 
 
 def test_a_hidden_module_that_returns_a_tuple():
@@ -338,19 +497,20 @@ def test_a_models_files_do_not_change_by_attaching():
     assert list(model.state_dict()) == keys
 
 
-def test_bfloat16_autocast():
+@pytest.mark.parametrize("clean_weight", [0.0, 0.5])
+@pytest.mark.parametrize("name", midmix.recipes())
+def test_bfloat16_autocast(name, clean_weight):
     model = Net()
-    for name in midmix.recipes():
-        mix = midmix.recipe(name, num_classes=3, clean_weight=0.5).attach(model)
-        mix.observe(accuracy=0.9)
-        with mix(Y), torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(inputs())
-        assert logits.dtype == torch.bfloat16
-        loss = mix.loss(logits, BalancedSoftmax())
-        assert loss.dtype == torch.float32
-        loss.backward()
-        assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
-        mix.remove()
+    mix = midmix.recipe(name, num_classes=3, clean_weight=clean_weight).attach(model)
+    mix.observe(accuracy=0.9)
+    with mix(Y), torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(inputs())
+    assert logits.dtype == torch.bfloat16
+    loss = mix.loss(logits, BalancedSoftmax())
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert float(model.fc.weight.grad.abs().sum()) > 0, "watching must not take the head's gradient"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -414,6 +574,15 @@ def loss_before_block() -> None:
     midmix.am_mixup(num_classes=3).attach(Net()).loss(torch.zeros(6, 3))
 
 
+def block_forgotten() -> None:
+    model = Net()
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    with mix(Y):
+        mix.loss(model(inputs()))
+    mix(Y)
+    mix.loss(model(inputs()))
+
+
 def model_not_called() -> None:
     mix = midmix.am_mixup(num_classes=3).attach(Net())
     with mix(Y):
@@ -469,7 +638,12 @@ def no_tensor() -> None:
             lambda: midmix.am_mixup(3).attach(Net(), site=Hidden("encoder")),
             "AccuracyRatio follows the accuracy of clean features, .*use site=Features",
         ),
+        (
+            lambda: midmix.mixup(3, site=2),  # type: ignore[arg-type]
+            "site: 2 is none; give the classifier's name in quotes",
+        ),
         (loss_before_block, "loss: comes after `with mix"),
+        (block_forgotten, "loss: comes after `with mix"),
         (model_not_called, "loss: the model ran without passing Features.*call it inside the block"),
         (wrong_rows, "features: 4 rows, labels: 6; both must be of the same batch"),
         (token_ids, r"features: torch\.int64 cannot be mixed.*mix the embeddings"),
@@ -486,3 +660,15 @@ def test_a_site_that_is_not_found_leaves_no_hooks_behind():
     with pytest.raises(InputError, match="unknown module"):
         midmix.mixup(3).attach(model, site=RandomSite(Input(), Hidden("nowhere")))
     assert not model._forward_pre_hooks
+
+
+def test_an_attachment_that_fails_leaves_the_mix_as_it_was():
+    model = Net()
+    mix = midmix.mixup(3).attach(model)
+    with pytest.raises(InputError, match="unknown module"):
+        mix.attach(model, site=Hidden("nowhere"))
+    assert mix.site == Input()
+    with mix(Y) as plan:
+        logits = model(inputs())
+    mix.remove()
+    torch.testing.assert_close(logits, model(plan.apply(inputs())))

@@ -76,6 +76,33 @@ def test_known_counts_are_the_prior_from_the_start_and_stay_that_of_the_clean_te
     assert float(plan.prior[-1]) > 3 * float(shares(COUNTS)[-1])
 
 
+def test_known_counts_of_a_mix_that_changes_them_are_left_after_a_few_batches(generator):
+    """Against what was fed: large data must not need an epoch to find out that its partners are balanced."""
+    counts = 1000 * COUNTS
+    mix = midmix.balanced_am_mixup(num_classes=CLASSES, class_counts=counts)
+    fed = torch.zeros(CLASSES)
+    for y in batches(generator, 40):
+        plan = mix.plan(y, generator)
+        for labels, weight in plan.targets:
+            fed.scatter_add_(0, labels, weight)
+    torch.testing.assert_close(plan.prior.log(), shares(fed).log(), atol=0.35, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["erm", "am-mixup"])
+def test_known_counts_are_exact_where_targets_are_the_rows_labels(name, generator):
+    mix = midmix.recipe(name, num_classes=CLASSES, class_counts=COUNTS)
+    for y in batches(generator, 5):
+        plan = mix.plan(y, generator)
+        torch.testing.assert_close(plan.prior, shares(COUNTS + 1 / CLASSES))
+
+
+def test_a_class_not_seen_for_long_keeps_a_share():
+    prior = Prior(3, [90, 9, 1])
+    for tally in (prior.targets, prior.data):
+        tally.counts[2] = 0
+    torch.testing.assert_close(prior.of_targets(), prior.of_data())
+
+
 def test_each_term_is_given_the_prior_of_its_own_owners(generator):
     mix = midmix.balanced_am_mixup(num_classes=CLASSES, clean_weight=1.0)
     for y in batches(generator, 20):
@@ -99,10 +126,23 @@ def test_without_any_count_the_prior_is_even():
 
 
 @pytest.mark.parametrize(
-    "counts", [[1.0, 2.0], [1.0, -1.0, 3.0], [0.0, 0.0, 0.0], [[1.0, 2.0, 3.0]]], ids=str
+    "counts",
+    [
+        [1.0, 2.0],
+        [1.0, -1.0, 3.0],
+        [0.0, 0.0, 0.0],
+        [[1.0, 2.0, 3.0]],
+        [0.9, 0.09, 0.01],
+        [math.nan, 1, 1],
+        [math.inf, 1, 1],
+        {"a": 1, "b": 2, "c": 3},
+        torch.tensor([1.0, 2.0]),
+    ],
+    ids=str,
 )
 def test_counts_that_are_none_are_refused(counts):
     with pytest.raises(
-        InputError, match=r"class_counts: .* must be one count, 0 or more, for each of 3 classes"
+        InputError,
+        match=r"class_counts: .* must be one count, a whole number of 0 or more, for each of 3 classes",
     ):
         Prior(3, counts)

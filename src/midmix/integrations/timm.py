@@ -127,4 +127,5 @@ class MixTask(ClassificationTask):  # type: ignore[misc]
 
 
 def _mix_input(change: Change, head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (change(head, inputs[0]), *inputs[1:])
+    features, *rest = inputs
+    return (change(head, features, lambda other: head.forward(other, *rest)), *rest)

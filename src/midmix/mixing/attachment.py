@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from midmix.errors import InputError
 from midmix.mixing.plan import Plan
-from midmix.mixing.site import Features, Site
+from midmix.mixing.site import Features, Forward, Site
 
 # Plans of the blocks that run now, by their attachment's key. In a global and not in the attachment, because
 # torch.compile takes whatever it reaches through a hook of `nn.Linear` for a part of the network, whose shapes never
@@ -36,7 +36,10 @@ class Attachment:
     def __init__(self, model: nn.Module, sites: tuple[Site, ...], num_classes: int, *, watch: bool) -> None:
         self.model = model
         self.key = next(KEYS)
-        self.last: Plan | None = None
+        self.passes: list[
+            Plan | None
+        ] = []  # training passes that a backward pass may yet repeat, two at most
+        self.replayed = False  # a backward pass has repeated them
         self.reached = False  # the plan's site was passed, mixing or not
         self.mixed = False  # rows were mixed there
         self.observed = False  # the batch's clean logits were counted
@@ -54,7 +57,8 @@ class Attachment:
     @contextmanager
     def run(self, plan: Plan) -> Iterator[None]:
         """Mixes by this plan, until the block ends, whenever the model runs in training mode."""
-        RUNNING[self.key] = self.last = plan
+        RUNNING[self.key] = plan
+        self._note(plan)
         self.reached = self.mixed = self.observed = False
         self.clean_logits = None
         try:
@@ -69,40 +73,80 @@ class Attachment:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy runs on its own."""
-        self.__dict__.update(state, key=next(KEYS), last=None)
+        self.__dict__.update(state, key=next(KEYS), passes=[], replayed=False)
 
-    def _change(self, number: int, features: bool, module: nn.Module, activations: Tensor) -> Tensor:
+    @property
+    def training(self) -> bool:
+        """Whether the model trains, or any part of it: a head on an encoder that is in evaluation mode."""
+        return self.model.training or any(module.training for module in self.model.modules())
+
+    def _change(
+        self, number: int, features: bool, module: nn.Module, activations: Tensor, again: Forward
+    ) -> Tensor:
         running = plan = RUNNING.get(self.key)
-        if running is None and _recomputing():
-            plan = self.last
+        # Of a model that trains, a stage may be in evaluation mode, for its batch norm's sake.
+        training = module.training or self.model.training
+        if running is None and training and not torch.compiler.is_compiling():
+            if _recomputing():
+                plan = self._repeated()
+            else:
+                self._note(None)
         if plan is None or plan.site != number:
             return activations
         self.reached = True
-        if not module.training:
+        if not training:
             return activations
         self.mixed = True
         # Of a network that calls classifiers twice (an auxiliary head), the first answer counts.
         watching = self.watch and running is not None and plan.clean is None and self.clean_logits is None
         if features and watching:
-            self.clean_logits = _answer(module, activations)
+            self.clean_logits = _answer(module, activations, again)
         return plan.apply(activations)
+
+    def _note(self, plan: Plan | None) -> None:
+        """Notes a training pass, in a block or (None) outside."""
+        if self.replayed:
+            self.passes, self.replayed = [], False
+        if not any(plan is noted for noted in self.passes):
+            self.passes = [*self.passes[-1:], plan]
+
+    def _repeated(self) -> Plan | None:
+        """The plan of the pass that the backward pass repeats."""
+        if len(self.passes) > 1:
+            raise InputError(
+                "gradient checkpointing: the model ran more than once in training mode since the last backward pass, "
+                "so it is not known how the rows were mixed; call backward() after each pass"
+            )
+        self.replayed = True
+        return self.passes[0] if self.passes else None
 
 
 def _recomputing() -> bool:
     """Whether a backward pass runs: gradient checkpointing then repeats the forward pass, and so must the mixing."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+    return torch._C._current_graph_task_id() != -1
 
 
-def _answer(head: nn.Module, features: Tensor) -> Tensor:
+def _answer(head: nn.Module, features: Tensor, again: Forward) -> Tensor:
     """The head's logits as in evaluation, without a gradient and without a trace in its batch statistics."""
     training = [module for module in head.modules() if module.training]
     for module in training:
         module.training = False
     try:
-        with torch.no_grad():
-            logits: Tensor = head.forward(features)
+        with torch.no_grad(), _uncached_autocast(features.device.type):
+            logits: Tensor = again(features)
             # A classifier that is a 1×1 convolution answers [B, C, 1, 1].
             return logits.flatten(1) if logits.shape[2:].numel() == 1 else logits
     finally:
         for module in training:
             module.training = True
+
+
+def _uncached_autocast(device: str) -> AbstractContextManager[object]:
+    """Autocast as it is, if it is, but without its memory of cast weights.
+
+    That would keep the head's weights cast without a gradient for the pass that needs one, in torch before 2.10
+    (pytorch/pytorch issue 112583).
+    """
+    if not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, torch.get_autocast_dtype(device), cache_enabled=False)

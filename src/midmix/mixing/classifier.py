@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import nn
 
 from midmix.errors import InputError, unknown
@@ -71,7 +73,7 @@ def find_stages(model: nn.Module, num_classes: int) -> list[str]:
     while True:
         stages: dict[str, nn.Module] = {}
         holder: tuple[str, nn.Module] | None = None
-        for name, child in root.named_children():
+        for name, child in _called(root):
             if any(module is classifier for module in child.modules()):
                 holder = None if child is classifier else (name, child)
                 break
@@ -85,6 +87,15 @@ def find_stages(model: nn.Module, num_classes: int) -> list[str]:
         else:
             return [f"{prefix}{name}" for name in nested or stages]
         prefix = f"{prefix}{name}."
+
+
+def _called(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The children of a module; of a list of modules, which is never called itself, its members."""
+    for name, child in root.named_children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            yield from ((f"{name}.{member}", module) for member, module in _called(child))
+        else:
+            yield name, child
 
 
 def _inside_attention(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Self
 
@@ -82,7 +82,7 @@ class Mix(nn.Module):
         self._attachment: Attachment | None = None
         self._sites = 1
         self._plan: Plan | None = None
-        self._check_parts()
+        self._check_parts(self.site)
 
     def plan(self, labels: Tensor, generator: torch.Generator | None = None) -> Plan:
         """Draws how the batch with these labels is mixed; in evaluation mode, that it is not.
@@ -139,15 +139,15 @@ class Mix(nn.Module):
             site: where to mix, in place of the mix's own site; a string names the classifier ("fc").
 
         Raises:
-            InputError: where the site is not found in the model, or does not go with the ratio.
+            InputError: where the site is not found in the model, or does not go with the ratio; the mix then stays
+                as it was.
         """
-        self.remove()
-        if site is not None:
-            self.site = Features(site) if isinstance(site, str) else site
-            self._check_parts()
-        place = self.site
+        place = self.site if site is None else Features(site) if isinstance(site, str) else site
+        self._check_parts(place)
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
-        self._attachment = Attachment(model, sites, self.num_classes, watch=self.ratio.watches)
+        attachment = Attachment(model, sites, self.num_classes, watch=self.ratio.watches)
+        self.remove()
+        self.site, self._attachment = place, attachment
         self._sites = len(sites)
         parameter = next(model.parameters(), None)
         return self if parameter is None else self.to(parameter.device)
@@ -158,8 +158,9 @@ class Mix(nn.Module):
             self._attachment.remove()
         self._attachment, self._sites, self._plan = None, 1, None
 
-    @contextmanager
-    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Iterator[Plan]:
+    def forward(
+        self, labels: Tensor, generator: torch.Generator | None = None
+    ) -> AbstractContextManager[Plan]:
         """`with mix(labels): logits = model(inputs)` mixes this one batch, where the model trains.
 
         Raises:
@@ -167,8 +168,14 @@ class Mix(nn.Module):
         """
         if self._attachment is None:
             raise InputError("mix: no model is attached; call mix.attach(model), or use mix.plan(labels)")
-        attachment = self._attachment
-        if attachment.model.training:
+        self._plan = None  # a call whose block was forgotten must not leave the loss the batch before
+        return self._block(self._attachment, labels, generator)
+
+    @contextmanager
+    def _block(
+        self, attachment: Attachment, labels: Tensor, generator: torch.Generator | None
+    ) -> Iterator[Plan]:
+        if attachment.training:
             plan = self.plan(labels, generator)
         else:  # nothing is drawn, nothing is counted
             self._check(labels)
@@ -183,7 +190,7 @@ class Mix(nn.Module):
         """The loss of the batch that the last `with mix(labels)` was for.
 
         `logits` is what the model returned there, be it as many rows as the batch or more: one a mixed
-        row, and one a clean row where there is a clean term.
+        row, and one a clean row where there is a clean term. Take it before the next block begins.
 
         Args:
             logits: `[R, C]`.
@@ -220,12 +227,16 @@ class Mix(nn.Module):
     def _unmixed(self, labels: Tensor) -> Plan:
         return Plan.unmixed(labels, prior=self.prior.of_data())
 
-    def _check_parts(self) -> None:
+    def _check_parts(self, site: Site) -> None:
         """Raises where parts cannot go together."""
         ratio = self.ratio
-        if ratio.watches and self.clean_weight == 0 and not isinstance(self.site, Features):
+        if not callable(getattr(site, "hook", None)):
             raise InputError(
-                f"{type(ratio).__name__} follows the accuracy of clean features, and {self.site!r} shows mixed ones "
+                f"site: {site!r} is none; give the classifier's name in quotes, or Input(), Hidden('…'), Features()"
+            )
+        if ratio.watches and self.clean_weight == 0 and not isinstance(site, Features):
+            raise InputError(
+                f"{type(ratio).__name__} follows the accuracy of clean features, and {site!r} shows mixed ones "
                 "only: use site=Features(), or clean_weight above 0, or accuracy='given' with mix.observe(accuracy=…)"
             )
         if isinstance(ratio, AccuracyRatio) and ratio.balanced and ratio.num_classes != self.num_classes:

@@ -18,28 +18,36 @@ class Prior(nn.Module):
     """The class prior of a mix's targets and of its data, for criteria that correct for class frequency.
 
     The prior belongs to the owners: with class-balanced partners and both owners the targets are half the
-    data's and half the partners', not the data's. So it is counted from the targets that were really fed.
+    data's and half the partners', not the data's. So it is counted from the targets that were really fed:
+
+        prior_c ∝ data_c · (targets of class c) / (rows of class c)
+
+    over the batches seen. Where `data` is known, a mix whose targets are its rows' labels has it from the first batch
+    on; where it is not, it is the share of class c among the rows, which cancels.
 
     Args:
         num_classes: C.
-        class_counts: training samples of each class `[C]`, where they are known: the start of both counts, and
-            the prior of the clean rows. Without it both start from one sample spread evenly, and are learnt.
+        class_counts: training samples of each class `[C]`, where they are known: the prior of the data. Without it
+            that is learnt, from one sample spread evenly.
 
     Raises:
-        InputError: where the counts are not one a class or negative.
+        InputError: where the counts are not a whole number, 0 or more, for each class.
+
+    Example:
+        >>> Prior(3, class_counts=[90, 9, 1]).of_targets()
+        tensor([0.8944, 0.0924, 0.0132])
     """
+
+    given: Tensor | None
 
     def __init__(self, num_classes: int, class_counts: Sequence[int] | Tensor | None = None) -> None:
         super().__init__()
         start = torch.full((num_classes,), 1 / num_classes)
         if class_counts is not None:
-            given = torch.as_tensor(class_counts, dtype=torch.float32)
-            if given.shape != (num_classes,) or bool((given < 0).any()) or not bool(given.any()):
-                raise InputError(
-                    f"class_counts: {given.tolist()} must be one count, 0 or more, for each of {num_classes} classes"
-                )
-            start = start + given
-        self.known = class_counts is not None
+            start = start + _counts(class_counts, num_classes)  # no class is without a share
+            start = start / start.sum()
+        # Not saved: it is the constructor's argument.
+        self.register_buffer("given", None if class_counts is None else start, persistent=False)
         self.targets = Tally(num_classes, window=WINDOW)
         self.data = Tally(num_classes, window=WINDOW)
         self.targets.counts.copy_(start)
@@ -47,7 +55,7 @@ class Prior(nn.Module):
 
     @torch.no_grad()
     def count(self, plan: Plan) -> None:
-        """Counts the targets of a plan, and the labels of its batch where the data's counts are not known."""
+        """Counts the targets of a plan, and the labels of its batch."""
         classes = len(self.targets.counts)
         fresh = torch.zeros(2, classes, device=plan.labels.device)
         for labels, weight in plan.targets:
@@ -55,13 +63,32 @@ class Prior(nn.Module):
         fresh[1].scatter_add_(0, plan.labels, torch.ones_like(plan.labels, dtype=torch.float32))
         fresh = over_processes(fresh)
         self.targets.add(fresh[0], fresh[1].sum())
-        if not self.known:
-            self.data.add(fresh[1], fresh[1].sum())
+        self.data.add(fresh[1], fresh[1].sum())
 
     def of_targets(self) -> Tensor:
         """Shares `[C]` of the classes among targets."""
-        return self.targets.counts / self.targets.counts.sum()
+        if self.given is None:
+            return self.targets.counts / self.targets.counts.sum()
+        # A class not seen for so long that both counts have faded away stays at its data's share.
+        remembered = self.data.counts > 1e-30
+        each = torch.where(remembered, self.targets.counts / self.data.counts.clamp_min(1e-30), 1.0)
+        prior = self.given * each
+        return prior / prior.sum()
 
     def of_data(self) -> Tensor:
         """Shares `[C]` of the classes among the data's rows."""
-        return self.data.counts / self.data.counts.sum()
+        return self.data.counts / self.data.counts.sum() if self.given is None else self.given
+
+
+def _counts(given: Sequence[int] | Tensor, num_classes: int) -> Tensor:
+    try:
+        counts = torch.as_tensor(given, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        counts = torch.empty(0)
+    whole = counts.isfinite() & (counts >= 0) & (counts == counts.round())
+    if counts.shape != (num_classes,) or not bool(whole.all()) or not bool(counts.any()):
+        shown = given.tolist() if isinstance(given, Tensor) else given
+        raise InputError(
+            f"class_counts: {shown} must be one count, a whole number of 0 or more, for each of {num_classes} classes"
+        )
+    return counts

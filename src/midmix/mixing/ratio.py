@@ -35,7 +35,13 @@ class Ratio(nn.Module):
         """Sees clean logits `[B, C]` and their labels `[B]` of a training batch."""
 
     def observe_accuracy(self, accuracy: float | Tensor) -> None:
-        """Is told the accuracy, in `[0, 1]`."""
+        """Is told the accuracy.
+
+        Raises:
+            InputError: where it is not in `[0, 1]`.
+        """
+        if not 0 <= float(accuracy) <= 1:
+            raise InputError(f"accuracy: {float(accuracy):g} is a share and must lie in [0, 1]")
 
     def end_epoch(self) -> None:
         """Is told that an epoch is over."""
@@ -123,7 +129,8 @@ class AccuracyRatio(Ratio):
         window: memory of the running mean, in samples.
 
     Raises:
-        InputError: for an unknown `accuracy`, a window not above 0, an accuracy out of `[0, 1]`.
+        InputError: for an unknown `accuracy`, a window not above 0; from `observe`, for logits that are not
+            `[B, C]`; from `observe_accuracy`, for an accuracy out of `[0, 1]`.
 
     Example:
         >>> ratio = AccuracyRatio()
@@ -170,6 +177,12 @@ class AccuracyRatio(Ratio):
     def observe(self, logits: Tensor, labels: Tensor) -> None:
         if not self.watches:
             return
+        if logits.dim() != 2 or len(logits) != len(labels):
+            raise InputError(
+                f"clean logits: {tuple(logits.shape)} for {len(labels)} labels; one row of logits a label is needed. "
+                "Where the classifier answers something else, tell the accuracy: accuracy='given' and "
+                "mix.observe(accuracy=…)"
+            )
         right = (logits.argmax(-1) == labels).float()
         cells = labels if self.balanced else torch.zeros_like(labels)
         counts = self.tally.counts.new_zeros(self.tally.counts.shape, device=labels.device)
@@ -182,8 +195,7 @@ class AccuracyRatio(Ratio):
 
     @torch.no_grad()
     def observe_accuracy(self, accuracy: float | Tensor) -> None:
-        if not 0 <= float(accuracy) <= 1:
-            raise InputError(f"accuracy: {float(accuracy):g} is a share and must lie in [0, 1]")
+        super().observe_accuracy(accuracy)
         self.accuracy.fill_(float(accuracy))
 
     @torch.no_grad()
@@ -196,7 +208,9 @@ class AccuracyRatio(Ratio):
         right, rows = self.tally.counts
         seen = rows > 0
         # Classes not seen yet have no accuracy, and no say; before the first batch there is none at all.
-        mean = torch.where(seen, right / rows.clamp_min(1e-30), 0).sum() / seen.sum().clamp_min(1)
+        mean = torch.where(
+            seen, right / rows.clamp_min(torch.finfo(rows.dtype).tiny), 0
+        ).sum() / seen.sum().clamp_min(1)
         self.accuracy.copy_(torch.where(seen.any(), mean.clamp(0, 1), self.accuracy))
 
     def extra_repr(self) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.data import Inputs, Labelled
-from midmix.mixing.site import Features
+from midmix.mixing.site import Features, Forward
 from midmix.models import to_float
 
 
@@ -34,7 +34,7 @@ def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answe
     """
     seen: list[Tensor] = []
 
-    def see(classifier: nn.Module, features: Tensor) -> Tensor:
+    def see(classifier: nn.Module, features: Tensor, again: Forward) -> Tensor:
         seen.append(features.flatten(1).float().cpu())
         return features
 
