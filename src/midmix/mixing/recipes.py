@@ -58,6 +58,9 @@ def mixup(
         alpha: of the Beta distribution; 1 is uniform.
         per_row: a λ for each row instead of one for the batch.
 
+    Raises:
+        InputError: where α is not above 0, and as `Mix` does.
+
     Example:
         >>> import torch
         >>> plan = mixup(num_classes=3).plan(torch.tensor([0, 2, 1]), torch.Generator().manual_seed(1))
@@ -85,6 +88,9 @@ def manifold_mixup(
         alpha: of the Beta distribution; the paper uses 2.
         per_row: a λ for each row instead of one for the batch.
         site: the layers; without it the input and the stages before the last (`RandomSite`).
+
+    Raises:
+        InputError: where α is not above 0, and as `Mix` does.
 
     Example:
         >>> manifold_mixup(num_classes=10, site=RandomSite(Input(), Features())).site
@@ -116,6 +122,9 @@ def am_mixup(
         balanced_accuracy: the mean of the classes' accuracies instead of the plain one.
         site: the classifier's name, where it is not to be found by itself.
 
+    Raises:
+        InputError: for a β out of [0, ln 2], an unknown `accuracy`, and as `Mix` does.
+
     Example:
         >>> import torch
         >>> mix = am_mixup(num_classes=3)
@@ -145,7 +154,7 @@ def balanced_am_mixup(
     rows: `z_ij` under the label of i and its mirror `z_ji` under that of j. So the head sees twice the rows (the
     encoder does not), and half of the labels that it is fed are near-uniform over the classes.
 
-    Args: as for `am_mixup`.
+    Args and errors as for `am_mixup`.
 
     Example:
         >>> import torch
