@@ -93,6 +93,18 @@ def test_a_folder_that_holds_another_run(midmix, table, tmp_path):
     assert midmix(*base).code == 0
 
 
+def test_a_folder_that_holds_a_run_on_other_rows(midmix, table, tmp_path):
+    base = ("train", table, "--epochs", 2, "--out", tmp_path / "run")
+    assert midmix(*base).code == 0
+    first, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([first, *sorted(rows)]))
+    outcome = midmix(*base)
+    assert outcome.code == 2
+    assert "another run" in outcome.complaint
+    assert "train_rows is" in outcome.complaint
+    assert outcome.out == "", "no results are shown"
+
+
 def test_a_comparison_with_other_settings(midmix, table, tmp_path):
     base = ("compare", table, "--methods", "erm", "--seeds", 1, "--jobs", 1, "--out", tmp_path / "out")
     assert midmix(*base, "--epochs", 2).code == 0

@@ -191,6 +191,30 @@ def test_other_rows_under_the_same_name_are_another_comparison(run, blobs, short
         compare(other, parse_lines(["erm"]), tmp_path, short, validation=0.2)
 
 
+def test_a_profile_without_an_imbalance_is_of_no_account(run, tmp_path):
+    results = run(tmp_path, ("erm",), seeds=1)
+    pd.testing.assert_frame_equal(run(tmp_path, ("erm",), seeds=1, profile="step"), results)
+
+
+def test_a_comparison_from_before_a_setting_was_there_goes_on(run, short, tmp_path):
+    results = run(tmp_path, ("erm",), seeds=1)
+    path = tmp_path / "comparison.json"
+    old = json.loads(path.read_text())
+    del old["channels_last"], old["groups"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(InputError, match="channels_last is True there and False here"):
+        run(tmp_path, ("erm",), seeds=1, settings=replace(short, channels_last=False))
+    pd.testing.assert_frame_equal(run(tmp_path, ("erm",), seeds=1), results)
+
+
+@pytest.mark.parametrize("content", ['{"source": "blo', "[1, 2]", ""])
+def test_a_record_of_a_comparison_that_was_cut_is_said_so(content, run, tmp_path):
+    run(tmp_path, ("erm",), seeds=1)
+    (tmp_path / "comparison.json").write_text(content)
+    with pytest.raises(InputError, match=r"comparison\.json: is not a comparison's record, or was cut"):
+        run(tmp_path, ("erm",), seeds=1)
+
+
 def test_a_folder_with_other_files_is_refused_and_left_alone(run, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="is not an empty folder and holds no comparison"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from midmix.data import Source
 from midmix.errors import InputError
 from midmix.mixing import recipes
 from midmix.training import Fit, Settings
@@ -169,12 +170,12 @@ def test_a_run_that_had_ended_does_nothing_more(blobs, short, start, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "line", "seed", "said"),
     [
-        ({"network": "mlp-8"}, "am-mixup", 0, "network 'mlp-16' there, 'mlp-8' here"),
-        ({"epochs": 3}, "am-mixup", 0, "epochs 2 there, 3 here"),
+        ({"network": "mlp-8"}, "am-mixup", 0, "network is 'mlp-16' there and 'mlp-8' here"),
+        ({"epochs": 3}, "am-mixup", 0, "epochs is 2 there and 3 here"),
         ({}, "am-mixup:beta=0.5", 0, "Exponential(beta=0.5)"),
         ({}, "mixup", 0, "RandomPairs()"),
         ({}, "am-mixup+balanced_softmax", 0, "criterion"),
-        ({}, "am-mixup", 1, "seed 0 there, 1 here"),
+        ({}, "am-mixup", 1, "seed is 0 there and 1 here"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(changed, line, seed, said, blobs, short, start, tmp_path):
@@ -187,6 +188,32 @@ def test_a_checkpoint_of_another_run_is_refused(changed, line, seed, said, blobs
     assert said in str(error.value)
     assert "choose another folder" in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_checkpoint_of_other_rows_is_refused(part, blobs, short, start, tmp_path):
+    with pytest.raises(KilledError):
+        start(blobs, short, folder=tmp_path, watch=stop_after(3)).run()
+    rows = getattr(blobs, part)
+    other: Source = replace(blobs, **{part: replace(rows, inputs=rows.inputs + 1)})
+    with pytest.raises(InputError, match=f"is of another run .{part}_rows is"):
+        start(other, short, folder=tmp_path).run()
+
+
+def test_a_checkpoint_from_before_rows_were_written_down_goes_on(blobs, short, start, tmp_path):
+    whole = start(blobs, short)
+    whole.run()
+    with pytest.raises(KilledError):
+        start(blobs, short, folder=tmp_path, watch=stop_after(3)).run()
+    saved = Checkpoints(tmp_path)
+    old = saved.latest()
+    assert old is not None
+    for name in ("train_rows", "test_rows", "channels_last"):
+        del old["run"][name]
+    saved.save(2, old)
+    resumed = start(blobs, short, folder=tmp_path)
+    resumed.run()
+    assert_same(resumed, whole)
 
 
 def test_plain_data_that_is_no_checkpoint_is_refused(blobs, short, start, tmp_path):

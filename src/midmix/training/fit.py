@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from midmix.models import to_float
 from midmix.training.checkpoint import Checkpoints, State
 from midmix.training.evaluate import answer
 from midmix.training.history import Epoch, epoch_record
+from midmix.training.identity import differences, rows_digest
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.settings import Settings
 from midmix.training.split import Split
@@ -305,15 +307,9 @@ class Fit:
         """Takes up where `state_dict` was made.
 
         Raises:
-            InputError: where the state is of another network, seed, split or setting.
+            InputError: where the state is of another network, seed, split or setting, or of other rows.
         """
-        ours, theirs = self._identity(), state.get("run", {})
-        if ours != theirs:
-            differ = [
-                f"{key} {theirs.get(key)!r} there, {ours[key]!r} here"
-                for key in ours
-                if ours[key] != theirs.get(key)
-            ]
+        if differ := differences(state.get("run", {}), self._identity()):
             raise InputError(f"checkpoint: is of another run ({'; '.join(differ)}); choose another folder")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -333,10 +329,16 @@ class Fit:
         self.ratio_sum.copy_(state["sums"]["ratio"])
         self.history = state["history"]
 
+    @cached_property
+    def _rows(self) -> dict[str, str]:
+        parts = {"train": self.split.train, "validation": self.split.validation, "test": self.split.test}
+        return {f"{name}_rows": rows_digest(data) for name, data in parts.items() if data is not None}
+
     def _identity(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
             "split": self.split.hash,
+            **self._rows,
             "processes": self.accelerator.num_processes,
             "mix": _parts(self.mix),
             "criterion": _name(self.criterion),

@@ -25,15 +25,19 @@ from midmix.mixing import Features
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.evaluate import Answers, answer
-from midmix.training.files import whole
+from midmix.training.files import read_record, whole
 from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
+from midmix.training.identity import differences, groups_digest, rows_digest
 from midmix.training.line import Line
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 
 RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
-RECORDED = {"method", "criterion", "seed", "settings", "classes", "class_counts", "shape", "columns"}
+RECORDED = {
+    "method", "criterion", "seed", "source", "settings", "classes", "class_counts", "shape", "columns", "split_hash",
+    "network", "parameters", "seconds",
+}  # fmt: skip
 VERSIONS = ("midmix", "torch", "numpy", "accelerate", "datasets", "scikit-learn")
 
 
@@ -60,6 +64,19 @@ class Run:
     def name(self) -> str:
         """Name of the run's folder."""
         return f"{self.line.slug}-seed{self.seed}"
+
+    def specification(self, source: Source) -> dict[str, Any]:
+        """What its numbers depend on, besides line and seed: plain data, by which a folder is known."""
+        return {
+            "train_rows": rows_digest(source.train),
+            "test_rows": rows_digest(source.test),
+            "groups": None if self.groups is None else groups_digest(self.groups),
+            "imbalance": self.imbalance,
+            # Without an imbalance a profile is of no account.
+            **({} if self.imbalance is None else {"profile": self.profile}),
+            "validation": self.validation,
+            **self.settings.as_dict(),
+        }
 
     def split(self, source: Source) -> Split:
         """The run's rows of a source."""
@@ -100,14 +117,9 @@ def finished(folder: Path) -> dict[str, Any] | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        known = record.keys() >= RECORDED
-    except (ValueError, AttributeError):
-        known = False
-    if not known:
-        raise InputError(f"{path}: is not a run's record; choose another folder")
-    return record
+    record = read_record(path, "a run's record", RECORDED)
+    # A setting that the record does not name came later than it, and stood at its default.
+    return {**record, "settings": {**Settings().as_dict(), **record["settings"]}}
 
 
 def check_runs(runs: Sequence[Run], source: Source) -> None:
@@ -142,8 +154,9 @@ def train_run(
     Raises:
         InputError: for data that cannot be split so, a loss that is no longer finite, a folder that holds another run.
     """
+    specification = run.specification(source)
     if (record := finished(folder)) is not None:
-        _same(run, record, folder)
+        _same(run, specification, record, folder)
         return record
     split = run.split(source)
     classes, counts = split.train.classes, split.train.counts()
@@ -178,6 +191,7 @@ def train_run(
         "shot_rule": shots.rule,
         "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
         "split_hash": split.hash,
+        **{name: specification[name] for name in ("train_rows", "test_rows", "groups")},
         "network": run.settings.network,
         "parameters": describe(model).parameters,
         "settings": run.settings.as_dict(),
@@ -272,18 +286,15 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), record
 
 
-def _same(run: Run, record: dict[str, Any], folder: Path) -> None:
+def _same(run: Run, specification: dict[str, Any], record: dict[str, Any], folder: Path) -> None:
     ours = {
         "method": run.line.method,
         "criterion": run.line.criterion,
         "seed": run.seed,
-        "imbalance": run.imbalance,
+        **specification,
     }
-    ours |= {"profile": run.profile, "validation": run.validation, **run.settings.as_dict()}
     theirs = {**record, **record["settings"]}
-    differ = [
-        f"{key} is {theirs[key]!r} there and {ours[key]!r} here" for key in ours if ours[key] != theirs[key]
-    ]
+    differ = differences({name: theirs[name] for name in ours if name in theirs}, ours)
     if differ:
         raise InputError(
             f"{folder}: holds another run ({'; '.join(differ)}); choose another folder with --out"

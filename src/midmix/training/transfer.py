@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from midmix.models import describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.compare import check_seeds
 from midmix.training.evaluate import answer
-from midmix.training.files import whole
+from midmix.training.files import read_record, whole
 from midmix.training.fit import Fit
 from midmix.training.line import Line
 from midmix.training.linear_probe import STRENGTHS, LinearProbe, linear_probe
@@ -75,14 +74,7 @@ class Transfer:
         return self.grouped.source
 
     def specification(self) -> dict[str, Any]:
-        hierarchy = self.grouped.hierarchy
-        members = hashlib.sha256(
-            json.dumps([*hierarchy.fine, *hierarchy.group.tolist()]).encode()
-        ).hexdigest()
-        return {
-            "groups": f"{len(hierarchy.fine)} classes in {len(hierarchy.coarse)} groups, sha256 {members[:16]}",
-            "finetune_epochs": self.finetune_epochs,
-        }
+        return {"finetune_epochs": self.finetune_epochs}
 
     def carry_out(self, run: Run, folder: Path, watching: Watching, checkpoint_seconds: float) -> None:
         model, pretraining = self._encoder(run, folder, watching, checkpoint_seconds)
@@ -262,7 +254,7 @@ def transfer(
 def transfer_rows(folder: Path) -> Rows:
     """A finished run's row of the results table; none where it has not finished."""
     path = folder / OUTCOME
-    return [json.loads(path.read_text())["row"]] if path.is_file() else []
+    return [read_record(path, "a run's outcome", {"row"})["row"]] if path.is_file() else []
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -17,10 +16,11 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from midmix.data import Labelled, Source
+from midmix.data import Source
 from midmix.errors import InputError
-from midmix.training.files import whole
+from midmix.training.files import read_record, whole
 from midmix.training.fit import Moment
+from midmix.training.identity import differences
 from midmix.training.line import Line
 from midmix.training.run import Run, Watching
 
@@ -39,7 +39,7 @@ class Task(Protocol):
         ...
 
     def specification(self) -> dict[str, Any]:
-        """What all runs of a folder share, besides rows, split and settings: plain data."""
+        """What all runs of a folder share, besides rows, groups, split and settings: plain data."""
         ...
 
     def carry_out(self, run: Run, folder: Path, watching: Watching, checkpoint_seconds: float) -> None:
@@ -214,36 +214,14 @@ def _jobs(source: Source) -> int:
 
 
 def _specification(task: Task, run: Run) -> dict[str, Any]:
-    source = task.source
-    return {
-        **task.specification(),
-        "source": source.name,
-        "train_rows": _digest(source.train),
-        "test_rows": _digest(source.test),
-        "imbalance": run.imbalance,
-        "profile": run.profile if run.imbalance is not None else None,
-        "validation": run.validation,
-        **run.settings.as_dict(),
-    }
-
-
-def _digest(data: Labelled) -> str:
-    digest = hashlib.sha256(data.labels.numpy().tobytes())
-    if isinstance(data.inputs, torch.Tensor):
-        digest.update(data.inputs.contiguous().numpy().tobytes())
-    return f"{len(data)} rows, sha256 {digest.hexdigest()[:16]}"
+    return {**task.specification(), "source": task.source.name, **run.specification(task.source)}
 
 
 def _claim(folder: Path, specification: dict[str, Any]) -> None:
     """Makes the folder this comparison's, or sees that it is."""
     path = folder / SPECIFICATION
     if path.is_file():
-        theirs = json.loads(path.read_text())
-        differ = [
-            f"{key} is {theirs.get(key)!r} there and {specification.get(key)!r} here"
-            for key in {**specification, **theirs}
-            if theirs.get(key) != specification.get(key)
-        ]
+        differ = differences(read_record(path, "a comparison's record"), specification)
         if differ and (folder / RUNS).is_dir():
             raise InputError(
                 f"{folder}: holds another comparison ({'; '.join(differ)}); choose another folder with --out"
