@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
             ["'balanced_sofmax'", "balanced_softmax"],
         ),
         (["compare", "digits", "--methods", "erm,erm"], ["erm", "more than once"]),
+        (["train", "digits", "--method", "balanced-am-mixup:accuracy=given"], ["accuracy=given", "λ"]),
         (["compare", "digits", "--seeds", "0"], ["seeds: 0"]),
         (["compare", "digits", "--jobs", "0"], ["jobs: 0"]),
         (["compare", "digits", "--epochs", "0"], ["epochs: 0"]),

@@ -74,8 +74,17 @@ class Line:
         )
 
     def mix(self, num_classes: int, class_counts: Sequence[int] | Tensor | None = None) -> Mix:
-        """A fresh mix of this method."""
-        return recipe(self.name, num_classes, **{"class_counts": class_counts, **self.options})
+        """A fresh mix of this method.
+
+        Raises:
+            InputError: for methods, options and values that do not exist, and an accuracy that nobody would tell.
+        """
+        mix = recipe(self.name, num_classes, **{"class_counts": class_counts, **self.options})
+        if self.options.get("accuracy") == "given":
+            raise InputError(
+                f"{self.method}: a line is told no accuracy, and λ would stay 1; use accuracy=running or accuracy=epoch"
+            )
+        return mix
 
     def per_sample_loss(self) -> Criterion:
         """A fresh criterion."""
