@@ -67,14 +67,51 @@ def test_the_global_generator_is_left_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("num_samples", [12, 13])
+def test_a_plain_loop_gets_the_draws_of_one_epoch_after_the_other(num_samples, drop_last):
+    labels = torch.tensor(LABELS)
+    sampler = ClassBalancedSampler(labels, num_samples, seed=3)
+    loader = DataLoader(
+        TensorDataset(torch.arange(len(labels))), batch_size=4, sampler=sampler, drop_last=drop_last
+    )
+    whole = num_samples // 4 * 4 if drop_last else num_samples
+    for epoch in range(3):
+        drawn = [int(row) for (batch,) in loader for row in batch]
+        assert drawn == naive(LABELS, num_samples, 3, epoch)[:whole]
+        assert sampler.epoch == epoch + 1
+
+
+def test_a_pass_that_was_left_early_is_taken_again():
+    sampler = ClassBalancedSampler(LABELS, 30)
+    assert next(iter(sampler)) == next(iter(sampler))
+    assert sampler.epoch == 0
+
+
+def test_an_interrupted_epoch_that_has_gone_on_leads_to_a_whole_one():
+    sampler = ClassBalancedSampler(LABELS, 30, seed=1)
+    sampler.set_epoch(4, start=25)
+    assert list(sampler) == naive(LABELS, 30, 1, 4)[25:]
+    assert list(sampler) == naive(LABELS, 30, 1, 5)
+
+
+def test_an_epoch_that_is_set_in_the_midst_of_a_pass_comes_next():
+    sampler = ClassBalancedSampler(LABELS, 30, seed=1)
+    rows = iter(sampler)
+    next(rows)
+    sampler.set_epoch(7)
+    list(rows)
+    assert list(sampler) == naive(LABELS, 30, 1, 7)
+
+
 @pytest.mark.parametrize("start", [0, 1, 7, 15])
 def test_an_interrupted_epoch_goes_on(start):
     sampler = ClassBalancedSampler(LABELS, 30, rank=1, processes=2)
     sampler.set_epoch(5)
     whole = list(sampler)
     sampler.set_epoch(5, start=start)
-    assert list(sampler) == whole[start:]
     assert len(sampler) == 15 - start
+    assert list(sampler) == whole[start:]
 
 
 def test_it_serves_a_data_loader():

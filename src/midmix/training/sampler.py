@@ -19,7 +19,7 @@ class ClassBalancedSampler(Sampler[int]):
     that have rows. There is one sequence of draws for all processes, of which process r of n takes the places r, r + n,
     r + 2n, …: no two of them share a draw, and n processes with batches of B see in each step the rows that one
     process with batches of n·B sees. The sequence is a function of seed and epoch alone, so a run is resumed by
-    `set_epoch(epoch, start=rows already taken)`.
+    `set_epoch(epoch, start=rows already taken)`. A pass that is taken to its end leads to the next epoch by itself.
 
     Hand it to a `DataLoader` as `sampler=`. A library that shards data loaders by itself (Accelerate's
     `prepare`, Lightning) shards this sampler's rows once more: give `processes=1` there.
@@ -40,6 +40,10 @@ class ClassBalancedSampler(Sampler[int]):
         >>> drawn = labels[torch.tensor(list(sampler))]
         >>> bool(450 < drawn.sum() < 550)
         True
+        >>> loader = torch.utils.data.DataLoader(labels, batch_size=20, sampler=ClassBalancedSampler(labels))
+        >>> for epoch in range(3):  # each with draws of its own
+        ...     for batch in loader:
+        ...         pass
     """
 
     def __init__(
@@ -82,11 +86,14 @@ class ClassBalancedSampler(Sampler[int]):
         return self.draws - self.start
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        epoch, start = self.epoch, self.start
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         every = self.draws * self.processes
         classes = torch.randint(len(self._counts), (every,), generator=generator)
         uniforms = torch.rand(every, generator=generator, dtype=torch.float64)
-        ours = slice(self.rank + self.start * self.processes, None, self.processes)
+        ours = slice(self.rank + start * self.processes, None, self.processes)
         classes, uniforms = classes[ours], uniforms[ours]
         places = self._starts[classes] + (uniforms * self._counts[classes]).long()
         yield from self._rows[places].tolist()
+        if (self.epoch, self.start) == (epoch, start):  # else `set_epoch` has said what comes next
+            self.set_epoch(epoch + 1)
