@@ -85,6 +85,50 @@ def short() -> Settings:
     return Settings(network="mlp-16", epochs=2, batch_size=16, learning_rate=0.05, warmup_epochs=1)
 
 
+NETWORKS = '''
+from torch import nn
+
+class TwoHeads(nn.Module):
+    """Two layers that might be the classifier, neither with a usual name; the first is not used."""
+
+    def __init__(self, num_classes, shape):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(shape[0], 16), nn.ReLU())
+        self.beside = nn.Linear(16, num_classes)
+        self.main = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.main(self.body(x))
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self, num_classes, shape):
+        super().__init__()
+        self.first, self.second = nn.Linear(shape[0], shape[0]), nn.Linear(shape[0], shape[0])
+        self.second.weight = self.first.weight
+        self.fc = nn.Linear(shape[0], num_classes)
+
+    def forward(self, x):
+        return self.fc(self.second(self.first(x).relu()).relu())
+
+class Narrow(nn.Sequential):
+    """As wide within as some data have classes."""
+
+    def __init__(self, num_classes, shape):
+        super().__init__(nn.Linear(shape[0], 5), nn.ReLU(), nn.Linear(5, num_classes))
+'''
+
+
+@pytest.fixture
+def networks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a module of networks of a user's own."""
+    folder = tmp_path_factory.mktemp("networks")
+    (folder / "networks_of_tests.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(folder)
+    return "networks_of_tests"
+
+
 Start = Callable[..., Fit]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from midmix.errors import InputError
 from midmix.mixing import recipe, recipes
 from midmix.models import build, to_float
 from midmix.training import answer
@@ -57,6 +58,16 @@ def test_modes_and_hooks_are_restored_after_an_error(network, pictures):
         answer(network, two_channels)
     assert all(module.training for module in network.modules())
     assert not network.fc._forward_pre_hooks
+
+
+def test_the_classifier_can_be_named(pictures):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3), nn.ReLU(), nn.Linear(3, 3))
+    with pytest.raises(InputError, match="2 linear layers have 3 outputs"):
+        answer(model, pictures.test)
+    answers = answer(model, pictures.test, classifier="3")
+    torch.testing.assert_close(model[3](answers.features), answers.logits)
+    with pytest.raises(InputError, match="unknown module of Sequential '4'"):
+        answer(model, pictures.test, classifier="4")
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 12, 1000])

@@ -12,7 +12,17 @@ import torch
 
 from midmix.data import Labelled, Source
 from midmix.errors import InputError
-from midmix.training import Line, Run, Settings, Watching, finished, load_model, train_run
+from midmix.training import (
+    Line,
+    Run,
+    Settings,
+    Watching,
+    compare,
+    finished,
+    load_model,
+    read_features,
+    train_run,
+)
 from midmix.training.identity import LAZY_ROWS, rows_digest
 from midmix.training.run import result_rows
 
@@ -37,6 +47,35 @@ def rewrite(folder: Path, **changed: Any) -> None:
     record["settings"] |= changed
     record["settings"] = {name: value for name, value in record["settings"].items() if value is not None}
     path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("line", ["am-mixup:site=model.main", "erm:site=model.main"])
+def test_features_are_those_of_the_classifier_that_the_line_names(line, blobs, short, networks, tmp_path):
+    settings = replace(short, network=f"{networks}:TwoHeads")
+    record = train_run(Run(Line.parse(line), 0, settings), blobs, tmp_path)
+    assert record["classifier"] == "model.main"
+    found = read_features(tmp_path)
+    assert found.head is not None
+    assert found.logits is not None
+    weight, bias = found.head
+    assert bias is not None
+    torch.testing.assert_close(found.features @ weight.T + bias, found.logits)
+
+
+@pytest.mark.parametrize("line", ["am-mixup", "mixup", "manifold-mixup"])
+def test_a_classifier_that_cannot_be_told_is_said_before_training(line, blobs, short, networks, tmp_path):
+    settings = replace(short, network=f"{networks}:TwoHeads")
+    with pytest.raises(InputError, match="2 linear layers have 3 outputs"):
+        train_run(Run(Line(line), 0, settings), blobs, tmp_path / "out", checkpoint_seconds=0)
+    with pytest.raises(InputError, match=f"{line}: .* 2 linear layers have 3 outputs"):
+        compare(blobs, [Line("erm:site=model.main"), Line(line)], tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_features_are_the_classifiers_also_where_a_layer_before_it_is_mixed(blobs, short, tmp_path):
+    record = train_run(Run(Line("mixup:site=hidden.0.0"), 0, short), blobs, tmp_path)
+    assert record["classifier"] == "hidden.0.0"
+    assert read_features(tmp_path).features.shape == (90, 16)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

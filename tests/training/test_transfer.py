@@ -130,6 +130,25 @@ def test_finetuning_starts_from_the_encoder(run, short, tmp_path):
     assert not list((tmp_path / "out").rglob("*.pt")), "no checkpoint stays"
 
 
+def test_all_that_is_measured_goes_by_the_classifier_that_the_lines_name(run, short, networks, tmp_path):
+    settings = Settings(network=f"{networks}:TwoHeads", epochs=2, batch_size=16)
+    lines = ["erm:site=model.main", "am-mixup:site=model.main"]
+    results = run(tmp_path / "out", lines, settings=settings, seeds=1, finetune_epochs=1)
+    assert list(results["method"]) == [*lines, "fine-labels", "random-encoder"]
+    assert results[["accuracy", "finetuned_accuracy"]].notna().all(axis=None)
+    more = run(tmp_path / "out", lines[:1], settings=settings, seeds=1, finetune_epochs=1)
+    assert len(more) == 4
+
+
+def test_a_bound_whose_classifier_cannot_be_told_is_said_before_training(run, networks, tmp_path):
+    settings = Settings(network=f"{networks}:Narrow", epochs=2, batch_size=16)
+    with pytest.raises(InputError, match="fine-labels: .* 2 linear layers have 5 outputs"):
+        run(tmp_path / "out", ["erm"], settings=settings)
+    assert not (tmp_path / "out").exists()
+    results = run(tmp_path / "out", ["erm:site=model.2"], settings=settings, seeds=1)
+    assert len(results) == 3
+
+
 def test_folders_of_other_comparisons(run, animals, short, tmp_path):
     run(tmp_path / "out", ["erm"], seeds=1)
     with pytest.raises(InputError, match="holds another comparison"):

@@ -39,6 +39,6 @@ def evaluate(
             f"trained on: {len(record['classes'])} classes ({', '.join(record['classes'][:5])}, …) "
             f"of rows {record['shape']}"
         )
-    answers = answer(model, loaded.test)
+    answers = answer(model, loaded.test, classifier=record.get("classifier"))
     found = classification(answers.logits, answers.labels, record["class_counts"])
     console.print(measured(found, record, f"{run} on the test split of {loaded.name}"))

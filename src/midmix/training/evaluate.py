@@ -27,10 +27,15 @@ class Answers:
         return float((self.logits.argmax(1) == self.labels).double().mean())
 
 
-def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answers:
+def answer(
+    model: nn.Module, data: Labelled, *, batch_size: int = 1000, classifier: str | None = None
+) -> Answers:
     """Runs the model over all rows, unmixed; the mode of each of its modules is as before afterwards.
 
-    Features are what enters the classifier (`midmix.mixing.Features` says how that is found).
+    Features are what enters the classifier: the module of this name (`features_of`), or found by itself.
+
+    Raises:
+        InputError: where the model has no such module or the classifier cannot be told.
     """
     seen: list[Tensor] = []
 
@@ -38,13 +43,35 @@ def answer(model: nn.Module, data: Labelled, *, batch_size: int = 1000) -> Answe
         seen.append(features.flatten(1).float().cpu())
         return features
 
-    handles = Features().hook(model, len(data.classes), see)
+    num_classes = len(data.classes)
+    handles = features_of(model, num_classes, classifier).hook(model, num_classes, see)
     try:
         logits = predict_logits(model, data.inputs, batch_size=batch_size)
     finally:
         for handle in handles:
             handle.remove()
     return Answers(logits, torch.cat(seen), data.labels.cpu())
+
+
+def features_of(model: nn.Module, num_classes: int, classifier: str | None = None) -> Features:
+    """Where a network's features are: as they enter the classifier, which has this name or is found by itself.
+
+    A name that a method was given as its site may be that of a layer before the classifier: a linear layer with other
+    than `num_classes` outputs is passed over.
+
+    Raises:
+        InputError: where the model has no such module or the classifier cannot be told.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
+        >>> features_of(model, 3, "2")
+        Features(name='2')
+    """
+    named = Features(classifier)
+    module = named.classifier(model, num_classes)
+    if classifier is not None and getattr(module, "out_features", num_classes) != num_classes:
+        return features_of(model, num_classes)
+    return named
 
 
 @torch.inference_mode()

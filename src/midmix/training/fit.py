@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from midmix.data import Labelled
 from midmix.data.augment import crop_flip
 from midmix.errors import InputError
-from midmix.mixing import Criterion, Mix
+from midmix.mixing import Criterion, Features, Mix
 from midmix.models import to_float
 from midmix.training.checkpoint import Checkpoints, State
-from midmix.training.evaluate import answer
+from midmix.training.evaluate import Answers, answer, features_of
 from midmix.training.history import Epoch, epoch_record
 from midmix.training.identity import differences, rows_digest
 from midmix.training.schedule import make_optimizer, make_schedule
@@ -99,6 +99,8 @@ class Fit:
                 f"give each of the {self.world} at least one"
             )
 
+        self.classifier = mix.site.name if isinstance(mix.site, Features) else None
+        features_of(model, len(split.train.classes), self.classifier)  # else the first evaluation would fail
         if self.images and settings.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.to(self.accelerator.device)
@@ -241,9 +243,9 @@ class Fit:
         validation = self.split.validation
         return epoch_record(
             epoch=self.epoch,
-            train=answer(self.model, self.split.train),
-            test=answer(self.model, self.split.test),
-            validation=None if validation is None else answer(self.model, validation),
+            train=self._answer(self.split.train),
+            test=self._answer(self.split.test),
+            validation=None if validation is None else self._answer(validation),
             counts=self.split.train.counts().tolist(),
             train_loss=self.loss_sum / self.steps,
             ratio=float(self.ratio_sum) / self.steps,
@@ -251,6 +253,9 @@ class Fit:
             seconds=self.seconds,
             geometry=self._ends_part(MEASURED_PARTS),
         )
+
+    def _answer(self, data: Labelled) -> Answers:
+        return answer(self.model, data, classifier=self.classifier)
 
     def _ends_part(self, parts: int) -> bool:
         """Whether this evaluation is the last in one of so many equal parts of the run."""

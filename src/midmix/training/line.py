@@ -67,6 +67,12 @@ class Line:
         return found
 
     @property
+    def classifier(self) -> str | None:
+        """Name of the network's classifier, where the line says it (`site=`)."""
+        site = self.options.get("site")
+        return site if isinstance(site, str) else None
+
+    @property
     def slug(self) -> str:
         """The line as a folder's name."""
         return self.method.replace(":", "_").replace("/", "-") + (

@@ -21,10 +21,9 @@ from torch import nn
 from midmix.data import Hierarchy, LabelledFeatures, Source
 from midmix.errors import InputError
 from midmix.measures import shot_groups
-from midmix.mixing import Features
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.evaluate import Answers, answer
+from midmix.training.evaluate import Answers, answer, features_of
 from midmix.training.files import read_record, whole
 from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
@@ -126,13 +125,20 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
     """Sees that runs which differ in their lines only can begin, before anything is written.
 
     Raises:
-        InputError: for rows that cannot be split so, and a network that cannot be built for them or not be mixed.
+        InputError: for rows that cannot be split so, and a network that cannot be built for them, not be mixed, or not
+            be measured because its classifier cannot be told.
     """
     run = runs[0]
     split = run.split(source)
     model = run.network(split)
+    num_classes = len(split.train.classes)
     for run in runs:
-        run.line.mix(len(split.train.classes), split.train.counts()).attach(model).remove()
+        mix = run.line.mix(num_classes, split.train.counts())
+        try:
+            mix.attach(model).remove()
+            features_of(model, num_classes, run.line.classifier)
+        except InputError as error:
+            raise InputError(f"{run.line}: {error}") from error
 
 
 def train_run(
@@ -193,6 +199,7 @@ def train_run(
         "split_hash": split.hash,
         **{name: specification[name] for name in ("train_rows", "test_rows", "groups")},
         "network": run.settings.network,
+        "classifier": fit.classifier,
         "parameters": describe(model).parameters,
         "settings": run.settings.as_dict(),
         "seconds": fit.seconds,
@@ -201,7 +208,7 @@ def train_run(
     }
     if fit.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
-        tested = answer(model, split.test)
+        tested = answer(model, split.test, classifier=fit.classifier)
         _save_model(model, folder / MODEL)
         pd.DataFrame(history).to_parquet(folder / HISTORY)
         with whole(folder / TEST) as path, path.open("wb") as file:
@@ -224,7 +231,8 @@ def read_features(folder: Path) -> LabelledFeatures:
     """The test rows' features, labels and logits at a finished run's last epoch, and its linear classifier."""
     answers = read_answers(folder)
     model, record = load_model(folder)
-    head = Features().classifier(model, len(record["classes"]))
+    num_classes = len(record["classes"])
+    head = features_of(model, num_classes, record.get("classifier")).classifier(model, num_classes)
     weights = None
     if isinstance(head, nn.Linear):
         weights = head.weight.detach(), None if head.bias is None else head.bias.detach()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from midmix.data import Grouped, Source
 from midmix.errors import InputError
 from midmix.measures import classification, within_groups
-from midmix.mixing import Features, Mix, recipe
+from midmix.mixing import Mix, recipe
 from midmix.models import describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.compare import check_seeds
-from midmix.training.evaluate import answer
+from midmix.training.evaluate import answer, features_of
 from midmix.training.files import read_record, whole
 from midmix.training.fit import Fit
 from midmix.training.line import Line
@@ -40,11 +40,21 @@ _MEASURED = ("accuracy", "balanced_accuracy", "many", "medium", "few", "nll", "e
 
 @dataclass(frozen=True)
 class Bound(Line):
-    """A line that is no method: it shows between which accuracies the methods' stand."""
+    """A line that is no method: it shows between which accuracies the methods' stand.
+
+    Attributes:
+        site: name of the network's classifier, where the methods' lines say it.
+    """
+
+    site: str | None = field(default=None, compare=False)
+
+    @property
+    def classifier(self) -> str | None:
+        return self.site
 
     def mix(self, num_classes: int, class_counts: Sequence[int] | Tensor | None = None) -> Mix:
         """Nothing is mixed."""
-        return recipe("erm", num_classes)
+        return recipe("erm", num_classes, site=self.site)
 
 
 UPPER = Bound("fine-labels")
@@ -147,7 +157,8 @@ class Transfer:
 
     def _features(self, model: nn.Module, run: Run, data: Any) -> Tensor:
         """What enters the classifier, which has an output a group, or for the upper bound a fine class."""
-        return answer(model, data if run.groups is None else run.groups.coarsened(data)).features
+        coarse = data if run.groups is None else run.groups.coarsened(data)
+        return answer(model, coarse, classifier=run.line.classifier).features
 
     def _finetuned(
         self,
@@ -168,16 +179,20 @@ class Transfer:
         )
         model = replace(run, groups=None).network(split)
         outputs = len(split.train.classes) if run.groups is None else len(run.groups.coarse)
-        classifier = Features().classifier(encoder, outputs)
+        classifier = features_of(encoder, outputs, run.line.classifier).classifier(encoder, outputs)
         head = next(name for name, module in encoder.named_modules() if module is classifier)
+        fresh = model.state_dict()
         kept = {
-            name: value for name, value in encoder.state_dict().items() if not name.startswith(f"{head}.")
+            name: value
+            for name, value in encoder.state_dict().items()
+            # An auxiliary head has other outputs for other classes, too.
+            if not name.startswith(f"{head}.") and value.shape == fresh[name].shape
         }
         model.load_state_dict(kept, strict=False)
         checkpoints = Checkpoints(folder / "finetuning", watching.say)
         fit = Fit(
             model,
-            recipe("erm", len(split.train.classes)),
+            recipe("erm", len(split.train.classes), site=run.line.classifier),
             Line("erm").per_sample_loss(),
             split,
             settings,
@@ -239,16 +254,26 @@ def transfer(
     if finetune_epochs < 0:
         raise InputError(f"finetune_epochs: {finetune_epochs} is too small; 0 leaves fine-tuning out")
     template = Run(lines[0], 0, settings, validation=validation, groups=grouped.hierarchy)
-    check_runs([replace(template, line=line) for line in lines], grouped.source)
-    everything = (*lines, UPPER, LOWER)
+    everything = (*lines, *_bounds(lines))
     runs = [
         replace(template, line=line, seed=seed, groups=None if line == UPPER else template.groups)
         for seed in range(seeds)
         for line in everything
     ]
+    first = runs[: len(everything)]
+    check_runs([run for run in first if run.groups is not None], grouped.source)
+    # Fine-tuning trains the network of the upper bound.
+    check_runs([run for run in first if run.groups is None], grouped.source)
     task = Transfer(grouped, finetune_epochs)
     carry_out(task, runs, folder, Manner(jobs, watch, say, checkpoint_seconds))
     return gather(transfer_rows, folder, everything)
+
+
+def _bounds(lines: Sequence[Line]) -> tuple[Bound, Bound]:
+    """The bounds' lines: all have one network, whose classifier has the name that every method's line says."""
+    names = {line.classifier for line in lines}
+    site = names.pop() if len(names) == 1 else None
+    return replace(UPPER, site=site), replace(LOWER, site=site)
 
 
 def transfer_rows(folder: Path) -> Rows:
