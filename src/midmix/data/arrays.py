@@ -77,8 +77,10 @@ def check_names(labels: np.ndarray, names: Sequence[str], *, where: str) -> None
         )
 
 
-def finite_features(values: np.ndarray, *, where: str, columns: Sequence[str] = ()) -> Tensor:
-    """Features as `float32 [N, D]`.
+def finite_features(
+    values: np.ndarray, *, where: str, columns: Sequence[str] = (), copy: bool = True
+) -> Tensor:
+    """Features as `float32 [N, D]`; without `copy` they may share the memory of `values`.
 
     Raises:
         InputError: they are not numbers, not two-dimensional, missing, or not finite; row and column are named.
@@ -98,7 +100,7 @@ def finite_features(values: np.ndarray, *, where: str, columns: Sequence[str] = 
             f"{where}: features have shape {list(values.shape)}; give a row a sample, a column a feature"
         )
     with np.errstate(over="ignore"):
-        features = values.astype(np.float32)
+        features = values.astype(np.float32, copy=copy)
     bad = ~np.isfinite(features)
     if bad.any():
         row, column = (int(k) for k in np.argwhere(bad)[0])

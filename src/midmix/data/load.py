@@ -48,7 +48,8 @@ def load(
     Args:
         source: name or path.
         label: column or array of the labels; `None` finds `label` or `labels`.
-        features: column or columns of the features; `None` takes every numeric column but the label.
+        features: column or columns of the features; `None` takes every column but the label that
+            holds numbers, or lists of numbers as embeddings are.
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none; `None` is 0.2.
         image_size: side in pixels of the square that images are scaled and cropped to.

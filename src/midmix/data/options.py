@@ -12,7 +12,8 @@ class Options:
     Attributes:
         label: column (Parquet, CSV, Hub) or array (NPZ) of the labels; `None` finds `label` or `labels`.
         coarse: column or array of the groups that the labels are in, where they are wanted; see `load_grouped`.
-        features: columns or array of the features; `None` takes every numeric column but the label.
+        features: columns or array of the features; `None` takes every column but the label that holds
+            numbers, or lists of numbers as embeddings are.
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none (0.2 if `None`).
         image_size: side in pixels; images are scaled and cropped around their centre to this square.

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from midmix.data.arrays import check_names, finite_features
+from midmix.data.arrays import check_names
+from midmix.data.columns import column_of, features_of, is_number, is_vector
 from midmix.data.encoded import ImageColumn
 from midmix.data.labels import checked
 from midmix.data.options import Options
 from midmix.data.part import LabelColumn, Part
-from midmix.errors import InputError, unknown
+from midmix.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,14 +82,14 @@ def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part |
     if like is not None and like.columns:
         options = replace(options, features=like.columns)
     rows, columns, notes = rows_of_table(table, options, where=where, label=label)
-    coarse = None if options.coarse is None else _labels(table, _known(table, options.coarse, where), where)
+    coarse = None if options.coarse is None else _labels(table, options.coarse, where)
     return Part(where, rows, labels, columns, notes, coarse)
 
 
 def rows_of_table(
     table: pa.Table, options: Options, *, where: str, label: str | None = None
 ) -> tuple[Tensor | ImageColumn, tuple[str, ...], tuple[str, ...]]:
-    """Images or features of an Arrow table, the names of the feature columns, and what there is to note.
+    """Images or features of an Arrow table, the names of the features, and what there is to note.
 
     Raises:
         InputError: as `part_of_table`, of which this is the half without labels.
@@ -97,9 +98,10 @@ def rows_of_table(
         raise InputError(f"{where}: no rows")
     image = _image_column(table, options, label, where)
     if image is not None:
-        return _images(table, image), (), ()
-    columns, notes = _feature_columns(table, options, label, where)
-    return _features(table, columns, where), columns, notes
+        return _images(column_of(table, image, where=where)), (), ()
+    wanted, notes = _feature_columns(table, options, label, where)
+    features, columns = features_of(table, wanted, where=where)
+    return features, columns, notes
 
 
 def is_unlabelled(table: pa.Table, options: Options, *, where: str) -> bool:
@@ -107,7 +109,7 @@ def is_unlabelled(table: pa.Table, options: Options, *, where: str) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = table.column(_label_column(table, options, where))
+    column = column_of(table, _label_column(table, options, where), where=where)
     if column.null_count == len(column):
         return True
     return bool(pa.types.is_integer(column.type)) and pc.min_max(column).as_py() == {"min": -1, "max": -1}
@@ -115,7 +117,7 @@ def is_unlabelled(table: pa.Table, options: Options, *, where: str) -> bool:
 
 def _label_column(table: pa.Table, options: Options, where: str) -> str:
     if options.label is not None:
-        return _known(table, options.label, where)
+        return options.label
     for name in _LABEL_NAMES:
         if name in table.column_names:
             return name
@@ -125,16 +127,10 @@ def _label_column(table: pa.Table, options: Options, where: str) -> str:
     )
 
 
-def _known(table: pa.Table, name: str, where: str) -> str:
-    if name not in table.column_names:
-        raise unknown(f"column in {where}", name, table.column_names)
-    return name
-
-
 def _labels(table: pa.Table, name: str, where: str) -> LabelColumn:
     import pyarrow as pa
 
-    column = table.column(name)
+    column = column_of(table, name, where=where)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     # A column of integers with a hole would become floats; objects keep the hole visible as None.
@@ -165,13 +161,13 @@ def _image_column(table: pa.Table, options: Options, label: str | None, where: s
 
     found: list[str] = [field.name for field in table.schema if field.name != label and holds_images(field)]
     if options.image is not None:
-        name = _known(table, options.image, where)
-        if name not in found:
+        kind = column_of(table, options.image, where=where).type
+        if options.image not in found:
             raise InputError(
-                f"{where}: column {name!r} is of type {table.schema.field(name).type}; "
+                f"{where}: column {options.image!r} is of type {kind}; "
                 "images are encoded bytes, or a struct with bytes and path"
             )
-        return name
+        return options.image
     if options.features is not None or not found:
         return None
     if len(found) > 1:
@@ -181,11 +177,10 @@ def _image_column(table: pa.Table, options: Options, label: str | None, where: s
     return found[0]
 
 
-def _images(table: pa.Table, name: str) -> ImageColumn:
+def _images(column: pa.ChunkedArray) -> ImageColumn:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = table.column(name)
     if not pa.types.is_struct(column.type):
         return ImageColumn(column, None)
     has_path = column.type.get_field_index("path") >= 0
@@ -201,10 +196,12 @@ def _feature_columns(
         for name in (label, options.coarse):
             if name in options.features:
                 raise InputError(f"{where}: column {name!r} is the label and cannot be a feature too")
-        return tuple(_known(table, name, where) for name in options.features), ()
+        return options.features, ()
     others = [field for field in table.schema if field.name not in (label, options.coarse)]
     numeric = tuple(
-        field.name for field in others if _is_number(field.type) and field.name not in _INDEX_NAMES
+        field.name
+        for field in others
+        if (is_number(field.type) or is_vector(field.type)) and field.name not in _INDEX_NAMES
     )
     if not numeric:
         raise InputError(
@@ -213,24 +210,3 @@ def _feature_columns(
         )
     left_out = [field.name for field in others if field.name not in numeric]
     return numeric, (f"columns that are not features: {', '.join(map(repr, left_out))}",) if left_out else ()
-
-
-def _features(table: pa.Table, columns: tuple[str, ...], where: str) -> Tensor:
-    for name in columns:
-        kind = table.schema.field(_known(table, name, where)).type
-        if not _is_number(kind):
-            raise InputError(
-                f"{where}: column {name!r} is of type {kind}, not numbers; leave it out of the features"
-            )
-    # Not safe: whole numbers beyond 2^53 may lose digits that float32 would lose anyhow.
-    values = np.stack([table.column(name).cast("float64", safe=False).to_numpy() for name in columns], axis=1)
-    return finite_features(values, where=where, columns=columns)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    types = pa.types
-    return bool(
-        types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
-    )
