@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from midmix.data import from_arrays, load, load_unlabelled
+from midmix.data import from_arrays, load, load_features, load_unlabelled
 from midmix.errors import InputError
 
 PETS = """age,name,weight,tame,label
@@ -47,9 +47,6 @@ class TestTable:
         assert source.train.inputs.dtype == torch.float32
 
     def test_named_columns(self, pets: Path) -> None:
-        source = (
-            load(pets, features=["weight", "age"], label="tame", test_fraction=0.5, seed=1) if False else None
-        )
         source = load(pets, features=["weight", "age"], test_fraction=0.5)
         assert source.columns == ("weight", "age")
         assert source.notes == ("test split: 2 of 4 rows, drawn by class with seed 0",)
@@ -284,6 +281,30 @@ class TestUnlabelled:
         np.savez(tmp_path / "b.npz", z=np.eye(3))
         with pytest.raises(InputError, match="has no array of inputs, such as x, only z"):
             load_unlabelled(tmp_path / "b.npz", shape=(3,))
+
+    def test_the_array_of_the_model(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", x=np.zeros((4, 3)), emb=np.eye(4, 3), lab=[0, 1, 0, 1])
+        columns = load(tmp_path / "a.npz", features="emb", label="lab").columns
+        assert columns == ("emb",)
+        assert torch.as_tensor(
+            load_unlabelled(tmp_path / "a.npz", shape=(3,), columns=columns).inputs
+        ).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
+        np.savez(
+            tmp_path / "b.npz", x=np.ones((1, 3))
+        )  # where it is called otherwise, the usual names are tried
+        assert len(load_unlabelled(tmp_path / "b.npz", shape=(3,), columns=columns)) == 1
+        np.savez(tmp_path / "c.npz", z=np.eye(3))
+        with pytest.raises(InputError, match="has no array of inputs, such as emb, only z"):
+            load_unlabelled(tmp_path / "c.npz", shape=(3,), columns=columns)
+
+    def test_columns_of_any_name_for_a_model_of_an_array(self, pets: Path) -> None:
+        assert load_unlabelled(pets, shape=(3,), columns=("emb",)).inputs.shape == (4, 3)
+
+    def test_an_array_called_logits_is_features_when_asked_for(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", logits_of_old=np.eye(4, 3), y=[0, 1, 0, 1])
+        found = load_features(tmp_path / "a.npz", features="logits_of_old")
+        assert found.features.shape == (4, 3)
+        assert found.logits is None
 
 
 class TestDigits:

@@ -207,8 +207,9 @@ class TestSize:
     def test_scaled_and_cropped_around_the_centre(self) -> None:
         image = np.zeros((20, 40, 3), dtype=np.uint8)
         image[:, 10:30] = 200  # exactly what a square around the centre keeps
-        assert (decode(encode(Image.fromarray(image)), image_size=10)[:, 1:-1] == 200).all()
-        assert (decode(encode(Image.fromarray(image)), image_size=20) == 200).all()
+        assert (decode(encode(Image.fromarray(image)), size=(10, 10))[:, 1:-1] == 200).all()
+        assert (decode(encode(Image.fromarray(image)), size=(20, 20)) == 200).all()
+        assert decode(encode(Image.fromarray(image)), size=(10, 30)).shape == (10, 30, 3)  # height, width
 
     @pytest.mark.parametrize("image_size", [None, 5])
     def test_lazy_equals_eager(
@@ -239,7 +240,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
         data = encode(Image.fromarray(values).convert("P"), transparency=bytes(range(256)))
     else:
         data = encode(Image.fromarray(values).convert(mode))
-    decoded = decode(data, image_size=None)
+    decoded = decode(data, size=None)
     assert decoded.shape == (8, 8, 3)
     assert decoded.dtype == np.uint8
     assert (decoded[..., 0] == decoded[..., 2]).all()
@@ -310,6 +311,17 @@ class TestUnlabelled:
         rows = load_unlabelled(image_folder({"a": 1, "b/c": 2}), shape=(3, 4, 4))
         assert rows.names == ("a/000.png", "b/c/000.png", "b/c/001.png")
         assert rows.inputs.shape == (3, 3, 4, 4)
+
+    @pytest.mark.parametrize("budget", [images.EAGER_BYTES, 0], ids=["eager", "lazy"])
+    def test_images_that_are_not_square(
+        self, image_folder: Writer, budget: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(images, "EAGER_BYTES", budget)
+        folder = image_folder({"a": 2, "b": 1}, height=6, width=9)
+        rows = load_unlabelled(folder, shape=(3, 6, 9))
+        found = rows.inputs[torch.arange(3)].permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(found, np.stack([pixels(k, 6, 9) for k in range(3)]))  # as in training
+        assert load_unlabelled(folder, shape=(3, 12, 6)).inputs[torch.tensor([0])].shape == (1, 3, 12, 6)
 
     def test_one_image(self, image_folder: Writer) -> None:
         path = image_folder({"a": 1}) / "a" / "000.png"

@@ -80,7 +80,7 @@ def _open(parts: list[Part], options: Options, name: str) -> tuple[list[Inputs],
             one,
             where=part.where,
             size=size,
-            image_size=options.image_size,
+            fit=options.image_size is not None,
             eager=eager,
             skip_broken=options.skip_broken,
         )

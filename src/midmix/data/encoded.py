@@ -70,11 +70,11 @@ class ImageColumn:
         return data or b""
 
 
-def decode(data: bytes, *, image_size: int | None) -> np.ndarray:
+def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
     """Pixels of one image, RGB, `uint8 [H, W, 3]`.
 
-    Grey and palette images become RGB, transparency is dropped, 16 bits become 8. With `image_size`
-    the image is scaled and cropped around its centre to that square, as `PIL.ImageOps.fit` does.
+    Grey and palette images become RGB, transparency is dropped, 16 bits become 8. With `size`, a height
+    and width, the image is scaled and cropped around its centre to it, as `PIL.ImageOps.fit` does.
 
     Raises:
         ValueError: the bytes are not a whole image; the message says why.
@@ -85,11 +85,12 @@ def decode(data: bytes, *, image_size: int | None) -> np.ndarray:
         raise ValueError("empty")
     try:
         with Image.open(BytesIO(data)) as image:
-            if image_size is not None:
-                image.draft("RGB", (image_size, image_size))
+            wanted = None if size is None else size[::-1]  # Pillow has the width first
+            if wanted is not None:
+                image.draft("RGB", wanted)
             rgb = _rgb(image)
-            if image_size is not None and rgb.size != (image_size, image_size):
-                rgb = ImageOps.fit(rgb, (image_size, image_size), method=Image.Resampling.BILINEAR)
+            if wanted is not None and rgb.size != wanted:
+                rgb = ImageOps.fit(rgb, wanted, method=Image.Resampling.BILINEAR)
             return np.asarray(rgb)
     except UnidentifiedImageError:
         raise ValueError("not an image") from None

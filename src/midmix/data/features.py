@@ -74,7 +74,10 @@ def load_features(
     first, second, classes, notes = encode(train.labels, test.labels if test else None, where=name)
     labels = first if second is None else torch.cat([first, second])
 
-    given = [place for place, column in enumerate(train.columns) if column.startswith(LOGITS)]
+    named = (
+        train.columns if len(train.columns) == rows.shape[1] else ()
+    )  # an array's name is of all its columns
+    given = [place for place, column in enumerate(named) if column.startswith(LOGITS)]
     logits, head = _logits(rows, train.columns, given, classes, name), None
     if given:
         rows = rows[:, [place for place in range(rows.shape[1]) if place not in set(given)]]

@@ -29,7 +29,7 @@ class LazyImages:
         encoded: where the images are.
         rows: which of them these are, `int64 [N]`.
         size: height and width in pixels.
-        image_size: side of the square that every image is scaled and cropped to; `None` leaves them as they are.
+        fit: whether every image is scaled and cropped to that size; else they are of that size as they are.
 
     Raises:
         InputError: when a row is read that cannot be decoded.
@@ -38,7 +38,7 @@ class LazyImages:
     encoded: Encoded
     rows: Tensor
     size: tuple[int, int]
-    image_size: int | None
+    fit: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,9 +50,7 @@ class LazyImages:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         chosen = self.rows[rows.cpu()]
-        decoded = decode_all(
-            self.encoded, chosen, size=self.size, image_size=self.image_size, rows_per_task=4
-        )
+        decoded = decode_all(self.encoded, chosen, size=self.size, fit=self.fit, rows_per_task=4)
         if decoded.broken:
             row, why = next(iter(decoded.broken.items()))
             raise InputError(
@@ -80,15 +78,17 @@ def decode_all(
     rows: Tensor,
     *,
     size: tuple[int, int],
-    image_size: int | None,
+    fit: bool,
     rows_per_task: int = 64,
 ) -> Decoded:
-    """Decode rows into one tensor; rows of another size than `size` are left black and their sizes reported."""
+    """Decode rows into one tensor, scaled and cropped to `size` with `fit`; without it, rows of another size are left
+    black and their sizes reported.
+    """
     pixels = np.zeros((len(rows), 3, *size), dtype=np.uint8)
     others: set[tuple[int, int]] = set()
 
     def one(position: int, row: int) -> None:
-        image = decode(encoded.read(row), image_size=image_size)
+        image = decode(encoded.read(row), size=size if fit else None)
         if image.shape[:2] == size:
             pixels[position] = image.transpose(2, 0, 1)
         else:
@@ -124,7 +124,7 @@ def open_images(
     *,
     where: str,
     size: tuple[int, int],
-    image_size: int | None,
+    fit: bool,
     eager: bool,
     skip_broken: bool,
 ) -> Opened:
@@ -134,19 +134,19 @@ def open_images(
     skipped, because only decoding a whole image tells that it is not broken.
 
     Raises:
-        InputError: the images differ in size, and no size was asked for.
+        InputError: the images differ in size, and are not to be scaled.
     """
     rows = torch.arange(len(encoded))
     if eager:
-        decoded = decode_all(encoded, rows, size=size, image_size=image_size)
+        decoded = decode_all(encoded, rows, size=size, fit=fit)
         pixels, broken, sizes = decoded.pixels, decoded.broken, set(decoded.sizes)
     else:
         pixels, sizes = None, set[tuple[int, int]]()
 
         def look(_: int, row: int) -> None:
             data = encoded.read(row)
-            found = decode(data, image_size=image_size).shape[:2] if skip_broken else size_of(data)
-            if image_size is None and found != size:
+            found = decode(data, size=size if fit else None).shape[:2] if skip_broken else size_of(data)
+            if not fit and found != size:
                 sizes.add((found[0], found[1]))
 
         broken = _for_each(rows, look, 64)
@@ -161,7 +161,7 @@ def open_images(
     kept = whole.nonzero().squeeze(1)
     if pixels is not None:
         return Opened(pixels[kept] if broken else pixels, kept, broken)
-    return Opened(LazyImages(encoded, kept, size, image_size), kept, broken)
+    return Opened(LazyImages(encoded, kept, size, fit), kept, broken)
 
 
 def note_broken(name: str, found: Sequence[tuple[Encoded, Opened]], *, skip_broken: bool) -> tuple[str, ...]:

@@ -85,8 +85,8 @@ class Source:
         name: what the user called it.
         train: the training rows, a pool that long-tailed and validation splits are drawn from.
         test: the test rows, never used in training; the same classes.
-        columns: names of the feature columns, in order, `emb[0]`, `emb[1]`, … for a column of lists; empty for images
-            and unnamed features.
+        columns: names of the feature columns, in order, `emb[0]`, `emb[1]`, … for a column of lists, or the name of an
+            NPZ file's array; empty for image files and unnamed features.
         notes: one line for each choice that was made for the user, to be shown: which split is the test split,
             columns that were left out, broken images that were skipped.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Part | None]:
     """Arrays `x` and `y`, or `features` and `labels`, and a test split in `x_test` and `y_test` or in a second file.
 
-    `options.features` (one name) and `options.label` choose other arrays; an array `classes` names the classes.
+    `options.features` (one name) and `options.label` choose other arrays; an array `classes` names the classes. The
+    name of the inputs is the parts' column.
 
     Raises:
         InputError: an array is unknown or half of a pair; and as `part_from_arrays`.
@@ -58,9 +60,10 @@ def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Par
             if name not in found:
                 raise unknown(f"array in {where}", name, found)
         inputs, labels, *coarse = (found[name] for name in wanted)
-        return part_from_arrays(
+        made = part_from_arrays(
             inputs, labels, where=where, classes=classes, coarse=coarse[0] if coarse else None
         )
+        return replace(made, columns=(x,))
 
     train = part(arrays, str(path))
     if test is not None:

@@ -31,7 +31,7 @@ class Part:
         where: what messages call it, such as `"train.csv"`.
         rows: features `float32 [N, D]`, images `uint8 [N, 3, H, W]`, or encoded images.
         labels: as many labels as rows.
-        columns: names of the feature columns, where they have names.
+        columns: names of the feature columns, where they have names; of an NPZ file the name of their array.
         notes: what was chosen for the user while reading.
         coarse: the group of each label, where the source has a column of them and it was asked for.
     """

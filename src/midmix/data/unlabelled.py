@@ -11,6 +11,7 @@ from torch import Tensor
 from midmix.data import images
 from midmix.data.arrays import inputs_of_array
 from midmix.data.builtin import BUILTIN
+from midmix.data.columns import array_of
 from midmix.data.encoded import Encoded, ImageFiles
 from midmix.data.files import FILE_SUFFIXES
 from midmix.data.folder import IMAGE_SUFFIXES, image_files
@@ -56,8 +57,9 @@ def load_unlabelled(
     Args:
         source: path, or the name of a built-in set.
         shape: shape of one row that the model wants, `(3, H, W)` or `(D,)`; images are scaled and cropped to it.
-        columns: names of the feature columns that the model was trained on; empty takes every numeric column
-            (Parquet, CSV), or the array `x`, `features`, `images` or `data` (NPZ).
+        columns: names of the feature columns, or of the array, that the model was trained on (`Source.columns`). An
+            NPZ file without that array, and with no name at all, has `x`, `features`, `images` or `data`; a Parquet
+            or CSV file every column of numbers.
         image: column of the images; `None` finds the only column of image bytes.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
 
@@ -70,19 +72,19 @@ def load_unlabelled(
         (719, '0')
     """
     name = str(source)
-    rows = _read(name, Options(features=tuple(columns) or None, image=image))
+    rows = _read(name, tuple(columns), tuple(shape), image)
     notes: tuple[str, ...] = ()
     if isinstance(rows, Tensor):
         inputs: Inputs = rows
         names = tuple(map(str, range(len(rows))))
     else:
-        if len(shape) != 3 or shape[1] != shape[2]:
+        if len(shape) != 3:
             raise InputError(f"{name}: holds images, but the model wants rows of shape {list(shape)}")
         opened = images.open_images(
             rows,
             where=name,
             size=(shape[1], shape[2]),
-            image_size=shape[1],
+            fit=True,
             eager=len(rows) * 3 * shape[1] * shape[2] <= images.EAGER_BYTES,
             skip_broken=skip_broken,
         )
@@ -94,7 +96,7 @@ def load_unlabelled(
     return Unlabelled(inputs, names, notes)
 
 
-def _read(name: str, options: Options) -> Tensor | Encoded:
+def _read(name: str, columns: tuple[str, ...], shape: tuple[int, ...], image: str | None) -> Tensor | Encoded:
     path = Path(name).expanduser()
     if name in BUILTIN:
         inputs = load(name).test.inputs
@@ -110,13 +112,18 @@ def _read(name: str, options: Options) -> Tensor | Encoded:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFiles(path.parent, [path])
     if path.suffix in TABLE_SUFFIXES:
-        return rows_of_table(read_tables([path]), options, where=name)[0]
+        table = read_tables([path])
+        if len(columns) == 1 and shape != (1,) and columns[0] not in table.column_names:
+            columns = ()  # the name of an array, which a table need not know
+        options = Options(features=columns or None, image=image)
+        return rows_of_table(table, options, where=name)[0]
     if path.suffix == ".npz":
         arrays = read_arrays(path)
-        x = next((x for x in INPUT_ARRAYS if x in arrays), None)
+        trained_on = array_of(columns)
+        x = next((x for x in (trained_on, *INPUT_ARRAYS) if x in arrays), None)
         if x is None:
             raise InputError(
-                f"{path}: has no array of inputs, such as x, only {', '.join(arrays) or 'nothing'}"
+                f"{path}: has no array of inputs, such as {trained_on or 'x'}, only {', '.join(arrays) or 'nothing'}"
             )
         return inputs_of_array(arrays[x], where=name)
     raise InputError(
