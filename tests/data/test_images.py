@@ -74,6 +74,52 @@ class TestFolder:
     def test_a_class_may_be_called_train(self, image_folder: Writer) -> None:
         assert load(image_folder({"train": 2, "bus": 2})).train.classes == ("bus", "train")
 
+    @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAIN", "Val"), ("train", "TEST")])
+    def test_splits_may_be_written_with_capitals(self, image_folder: Writer, train: str, test: str) -> None:
+        image_folder({"dog": 3, "cat": 2}, f"pets/{train}")
+        source = load(image_folder({"dog": 2, "cat": 1}, f"pets/{test}").parent)
+        assert source.train.classes == ("cat", "dog")
+        assert source.train.counts().tolist() == [2, 3]
+        assert source.test.counts().tolist() == [1, 2]
+        assert source.notes == (("test split: the folder Val",) if test == "Val" else ())
+
+    def test_classes_beside_a_class_called_train_that_has_folders(self, image_folder: Writer) -> None:
+        folder = image_folder({"train/steam": 2, "train/electric": 2, "bus": 2, "car": 2, "test": 2})
+        with pytest.raises(
+            InputError, match=r"train holds folders of classes, .* beside it in 'bus', 'car' would be left"
+        ) as caught:
+            load(folder)
+        assert "\n" not in str(caught.value)
+
+    def test_folders_without_images_beside_the_splits(self, image_folder: Writer) -> None:
+        folder = image_folder({"train/dog": 3, "train/cat": 3, "test/dog": 1, "test/cat": 1})
+        (folder / "annotations").mkdir()
+        (folder / "annotations" / "boxes.txt").write_text("0 0 8 8")
+        source = load(folder)
+        assert (len(source.train), len(source.test), source.notes) == (6, 2, ())
+
+    def test_what_is_left_out_is_noted(self, image_folder: Writer) -> None:
+        folder = image_folder({"train/dog": 4, "train/cat": 4, "test": 3, "val/dog": 1, "val/cat": 1})
+        for place, count in (("train", 2), ("val", 1), (".", 5)):
+            for k in range(count):
+                (folder / place / f"loose{k}.png").write_bytes(encode(Image.new("RGB", (8, 8))))
+        assert load(folder).notes == (
+            f"left out 5 images in {folder} itself, in no class folder",
+            f"left out 2 images in {folder}/train itself, in no class folder",
+            "left out the 3 images of the folder test, which holds no class folders",
+            "test split: the folder val",
+            f"left out 1 images in {folder}/val itself, in no class folder",
+        )
+        image_folder({"test/dog": 1, "test/cat": 1})
+        assert load(folder).notes[-1] == (
+            "left out the 3 images of the folder val, test rows are there already"
+        )
+
+    def test_images_beside_class_folders_are_noted(self, image_folder: Writer) -> None:
+        folder = image_folder({"dog": 3, "cat": 3})
+        (folder / "loose.png").write_bytes(encode(Image.new("RGB", (8, 8))))
+        assert load(folder).notes[0] == f"left out 1 images in {folder} itself, in no class folder"
+
     def test_other_files_and_deeper_folders(self, image_folder: Writer) -> None:
         folder = image_folder({"dog/poodle": 2, "dog/boxer": 2, "cat": 3})
         (folder / "dog" / "notes.txt").write_text("about dogs")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from midmix.data.encoded import ImageFiles
+from midmix.data.labels import listing
 from midmix.data.part import LabelColumn, Part
 from midmix.data.splits import TEST_NAMES
 from midmix.errors import InputError
@@ -20,21 +21,59 @@ IMAGE_SUFFIXES = frozenset(
 def read_folder(folder: Path) -> tuple[Part, Part | None]:
     """Training images, and test images if there is a folder of them.
 
+    The folders of splits may be written with capitals. What is left out is noted.
+
     Raises:
-        InputError: there are no class folders, or one of them is empty.
+        InputError: there are no class folders, one of them is empty, or images lie in other folders beside the splits'.
     """
-    if not _class_folders(folder / "train"):  # a class may be called train
+    splits = _split_folders(folder)
+    if "train" not in splits:
         return _read_classes(folder, folder), None
-    train = _read_classes(folder, folder / "train")
-    name = next((name for name in TEST_NAMES if _class_folders(folder / name)), None)
-    if name is None:
-        return train, None
-    notes = () if name == "test" else (f"test split: the folder {name}",)
-    return replace(train, notes=notes), _read_classes(folder, folder / name)
+    train = _read_classes(folder, splits["train"])
+    notes = [*_loose(folder), *train.notes]
+    test = None
+    for name in TEST_NAMES:
+        if name not in splits:
+            continue
+        entry = splits[name]
+        if test is None and _folders(entry):
+            test = _read_classes(folder, entry)
+            notes += [f"test split: the folder {entry.name}"] if name != "test" else []
+            notes += test.notes
+        elif images := len(image_files(entry)):
+            why = "test rows are there already" if _folders(entry) else "which holds no class folders"
+            notes.append(f"left out the {images} images of the folder {entry.name}, {why}")
+    return replace(train, notes=tuple(notes)), test
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """Folders of splits by their name in small letters; none where `train`, if there is one, is a class like others.
+
+    Raises:
+        InputError: there are folders of classes in `train`, and images in folders beside it that are no splits.
+    """
+    found: dict[str, Path] = {}
+    others: list[Path] = []
+    for entry in _folders(folder):
+        name = entry.name.lower()
+        if name in ("train", *TEST_NAMES) and name not in found:
+            found[name] = entry
+        else:
+            others.append(entry)
+    if "train" not in found or not _folders(found["train"]):  # a class may be called train
+        return {}
+    strays = [entry.name for entry in others if image_files(entry)]
+    if strays:
+        train = found["train"].name
+        raise InputError(
+            f"{folder}: {train} holds folders of classes, so the images beside it in {listing(strays)} would be left "
+            f"out; put all classes into {train}, or where {train} is a class itself, its images straight into it"
+        )
+    return found
 
 
 def _read_classes(top: Path, folder: Path) -> Part:
-    classes = _class_folders(folder)
+    classes = _folders(folder)
     if not classes:
         loose = sum(map(_is_image, folder.iterdir()))
         what = f"{loose} images in no class folder" if loose else "no data"
@@ -50,7 +89,14 @@ def _read_classes(top: Path, folder: Path) -> Part:
             raise InputError(f"{entry}: no images in this class folder; add some or remove the folder")
         paths += found
         labels += [entry.name] * len(found)
-    return Part(str(folder), ImageFiles(top, paths), LabelColumn(np.array(labels, dtype=object)))
+    column = LabelColumn(np.array(labels, dtype=object))
+    return Part(str(folder), ImageFiles(top, paths), column, notes=_loose(folder))
+
+
+def _loose(folder: Path) -> tuple[str, ...]:
+    """A note on the images beside the folders in which they should be."""
+    images = sum(map(_is_image, folder.iterdir()))
+    return (f"left out {images} images in {folder} itself, in no class folder",) if images else ()
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -58,7 +104,7 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if _is_image(path))
 
 
-def _class_folders(folder: Path) -> list[Path]:
+def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
