@@ -79,3 +79,14 @@ def test_parts_that_do_not_fit(midmix, arrays, tmp_path, change, said):
     for part in said:
         assert part in outcome.complaint
     assert not (tmp_path / "out").exists()
+
+
+def test_named_classes_without_a_row(midmix, arrays, tmp_path):
+    given = {**arrays, "labels": np.repeat([0, 2], 30)}
+    np.savez(tmp_path / "f.npz", **given)
+    outcome = midmix("analyze", tmp_path / "f.npz", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "classes without a row, whose measures stay unknown: 'b'" in outcome.err
+    table = pd.read_parquet(tmp_path / "out" / "measures.parquet").set_index("class")
+    assert table.loc[["<script>", "b", "c"], "count"].tolist() == [30, 0, 30]
+    assert np.isnan(table.loc["b", "alignment"])

@@ -307,6 +307,33 @@ class TestUnlabelled:
         assert found.logits is None
 
 
+class TestMeasuredFeatures:
+    def test_named_classes_without_a_row_are_kept_where_they_have_logits(self, tmp_path: Path) -> None:
+        rows = np.random.default_rng(0)
+        arrays = {
+            "features": rows.normal(size=(30, 5)),
+            "labels": np.arange(30) % 3 + (np.arange(30) % 3 == 2),  # 0, 1, 3
+            "classes": ["a", "b", "c", "d"],
+        }
+        np.savez(tmp_path / "all.npz", **arrays, logits=np.eye(4)[arrays["labels"]])
+        found = load_features(tmp_path / "all.npz")
+        assert found.classes == ("a", "b", "c", "d")
+        assert found.labels.tolist() == arrays["labels"].tolist()
+        assert found.logits is not None
+        assert found.logits.argmax(1).equal(found.labels)
+        assert found.notes == ("classes without a row, whose measures stay unknown: 'c'",)
+        np.savez(tmp_path / "head.npz", **arrays, head_weight=np.ones((4, 5)))
+        assert load_features(tmp_path / "head.npz").classes == ("a", "b", "c", "d")
+        for logits in ({}, {"logits": np.ones((30, 3))}):
+            np.savez(tmp_path / "present.npz", **arrays, **logits)
+            found = load_features(tmp_path / "present.npz")
+            assert found.classes == ("a", "b", "d")
+            assert found.notes == ("classes without a training row are left out: 'c'",)
+        np.savez(tmp_path / "one.npz", **{**arrays, "labels": np.ones(30, int)}, logits=np.ones((30, 4)))
+        with pytest.raises(InputError, match="only one class, 'b'"):
+            load_features(tmp_path / "one.npz")
+
+
 class TestDigits:
     def test_the_demo(self) -> None:
         source = load("digits")

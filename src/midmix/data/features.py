@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midmix.data.labels import encode
+from midmix.data.labels import encode, listing
 from midmix.data.load import read
 from midmix.data.npz import read_arrays
 from midmix.data.options import Options
@@ -48,6 +48,7 @@ def load_features(
 
     In a Parquet or CSV file, columns whose names begin with `logit` are the logits, one a class: `logit_CLASS`, or in
     the order of the classes. In an NPZ file the arrays `logits`, `head_weight` and `head_bias` are read if there.
+    Named classes without a row are kept where there are logits or a head for all that have a name.
 
     Args:
         source: a file of features, or a built-in set.
@@ -71,23 +72,33 @@ def load_features(
             f"{name}: holds images; features are measured: name a run's folder, or a file of features"
         )
     rows = torch.cat([part.rows for part in parts if isinstance(part.rows, Tensor)])
-    first, second, classes, notes = encode(train.labels, test.labels if test else None, where=name)
-    labels = first if second is None else torch.cat([first, second])
-
+    arrays = read_arrays(Path(name).expanduser()) if Path(name).suffix.lower() == ".npz" else {}
     named = (
         train.columns if len(train.columns) == rows.shape[1] else ()
     )  # an array's name is of all its columns
     given = [place for place, column in enumerate(named) if column.startswith(LOGITS)]
+    outputs = {len(given)}
+    if "logits" in arrays:
+        outputs.update(arrays["logits"].shape[1:])
+    if HEAD_WEIGHT in arrays:
+        outputs.update(arrays[HEAD_WEIGHT].shape[:1])
+    # Classes without a row are there too if they have outputs; else they would be nothing but empty measures.
+    every = len(train.labels.names or ()) in outputs
+    first, second, classes, notes = encode(
+        train.labels, test.labels if test else None, where=name, keep_names=every
+    )
+    labels = first if second is None else torch.cat([first, second])
+    absent = [label for c, label in enumerate(classes) if not bool((labels == c).any())]
+    if absent:
+        notes = (*notes, f"classes without a row, whose measures stay unknown: {listing(absent)}")
     logits, head = _logits(rows, train.columns, given, classes, name), None
     if given:
         rows = rows[:, [place for place in range(rows.shape[1]) if place not in set(given)]]
-    if Path(name).suffix == ".npz":
-        arrays = read_arrays(Path(name).expanduser())
-        if "logits" in arrays:
-            logits = _array(arrays, "logits", (len(rows), len(classes)), name)
-        if HEAD_WEIGHT in arrays:
-            weight = _array(arrays, HEAD_WEIGHT, (len(classes), rows.shape[1]), name)
-            head = weight, _array(arrays, HEAD_BIAS, (len(classes),), name) if HEAD_BIAS in arrays else None
+    if "logits" in arrays:
+        logits = _array(arrays, "logits", (len(rows), len(classes)), name)
+    if HEAD_WEIGHT in arrays:
+        weight = _array(arrays, HEAD_WEIGHT, (len(classes), rows.shape[1]), name)
+        head = weight, _array(arrays, HEAD_BIAS, (len(classes),), name) if HEAD_BIAS in arrays else None
     return LabelledFeatures(rows, labels, classes, logits, head, (*train.notes, *notes))
 
 

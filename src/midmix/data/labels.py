@@ -80,12 +80,12 @@ def checked(values: np.ndarray, *, where: str) -> np.ndarray:
 
 
 def encode(
-    train: LabelColumn, test: LabelColumn | None, *, where: str
+    train: LabelColumn, test: LabelColumn | None, *, where: str, keep_names: bool = False
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...], tuple[str, ...]]:
     """Class indices of both splits, the class names, and what there is to note.
 
     The classes are those of the training rows, in the order of their numbers, or of their names
-    where the source has names only.
+    where the source has names only; with `keep_names` all that the source has a name for, in that order.
 
     Raises:
         InputError: there is only one class, or a test row's class is not among the training rows.
@@ -98,19 +98,21 @@ def encode(
     if test is not None and (train.names != test.names or train.values.dtype != test.values.dtype):
         train, test = LabelColumn(_as_names(train)), LabelColumn(_as_names(test))
     values, indices = np.unique(train.values, return_inverse=True)
-    classes = tuple(_name(value, train.names) for value in values)
-    if len(classes) < 2:
-        only = f"only one class, {classes[0]!r}" if classes else "no labelled rows"
+    if len(values) < 2:
+        only = f"only one class, {_name(values[0], train.names)!r}" if len(values) else "no labelled rows"
         raise InputError(
             f"{where}: the training rows have {only}; at least two classes are needed to tell apart"
         )
+    if keep_names and train.names is not None:
+        values, indices = np.arange(len(train.names)), train.values
+    classes = tuple(_name(value, train.names) for value in values)
     name, times = Counter(classes).most_common(1)[0]
     if times > 1:
         raise InputError(f"{where}: {times} classes have the name {name!r}; give each its own")
 
     notes: list[str] = []
     present = set(classes)
-    absent = [name for name in train.names or () if name not in present]
+    absent = [name for name in train.names or () if name not in present]  # none if all names are kept
     if absent:
         notes.append(f"classes without a training row are left out: {listing(absent)}")
     train_indices = torch.from_numpy(indices.astype(np.int64))
