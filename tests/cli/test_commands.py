@@ -55,6 +55,15 @@ def test_a_configuration_file_gives_what_flags_give_and_flags_override_it(midmix
     assert set(results.epoch) <= {1, 2}
 
 
+def test_a_configuration_file_alone(midmix, table, tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text("methods: erm,mixup\nseeds: 1\nepochs: 2\nwidth: null\nlearning-rate: 1e-2\n")
+    outcome = midmix("compare", table, "--config", config, "--out", tmp_path / "out", "--jobs", 1)
+    assert outcome.code == 0, outcome.err
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert list(results[results.epoch_choice == "last"].method) == ["erm", "mixup"]
+
+
 def test_predict_names_each_row_with_its_class_and_probability(midmix, trained, table, tmp_path):
     unlabelled = tmp_path / "new.csv"
     unlabelled.write_text("height,weight\n0.1,0.0\n0.0,3.1\n")  # another order of columns than in training

@@ -48,6 +48,30 @@ def test_bad_arguments(midmix, tmp_path, monkeypatch, arguments, said):
     assert list(tmp_path.iterdir()) == [], "nothing half-written"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"seeds: 1\nepochs: [1\nmethods: erm\n", ["line 3", "not YAML"]),
+        (b"seeds: 1\nmethods: \xe9rm\n", ["line 2", "UTF-8"]),
+        (b"methods: e\0rm\n", ["not YAML"]),
+        (b"- seeds\n", ["line 1", "NAME: VALUE"]),
+        (b"compare:\n  epochs: 1\n", ["compare", "names below it"]),
+        (b"methods: [erm, mixup]\n", ["methods", "erm,mixup"]),
+        (b"method: erm\n", ["method", "--methods"]),
+        (b"5: erm\n", ["5"]),
+        (b"epochs: many\n", ["epochs", "many"]),
+    ],
+)
+def test_a_configuration_that_is_not_one(midmix, table, tmp_path, content, said):
+    path = tmp_path / "study.yaml"
+    path.write_bytes(content)
+    outcome = midmix("compare", table, "--config", path, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    for part in (str(path), *said):
+        assert part in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_column_names_the_nearest(midmix, table, tmp_path):
     outcome = midmix("compare", table, "--label", "labl", "--out", tmp_path / "out")
     assert outcome.code == 2

@@ -6,13 +6,12 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import cyclopts
 from cyclopts import App
-from cyclopts.config import Yaml
 
 from midmix import __version__
+from midmix.cli.configuration import configuration
 from midmix.errors import InputError
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
@@ -25,18 +24,16 @@ app = App(
     result_action="return_value",
 )
 # Named by their place, so that `midmix --help` need not import torch.
-for command, summary in (
-    ("compare", "Train several methods with several seeds; write a table and a report."),
-    (
-        "transfer",
-        "Train on groups of classes with several methods; measure what the features know of the classes.",
-    ),
-    ("train", "Train one method with one seed; keep the model."),
-    ("evaluate", "Measure a trained model on labelled data."),
-    ("analyze", "Measure collapse and margins of features, or of a finished run."),
-    ("predict", "Predict the class of each image or row of features."),
-    ("methods", "List the methods, their options and the criteria."),
-):
+COMMANDS = {
+    "compare": "Train several methods with several seeds; write a table and a report.",
+    "transfer": "Train on groups of classes with several methods; measure what the features know of the classes.",
+    "train": "Train one method with one seed; keep the model.",
+    "evaluate": "Measure a trained model on labelled data.",
+    "analyze": "Measure collapse and margins of features, or of a finished run.",
+    "predict": "Predict the class of each image or row of features.",
+    "methods": "List the methods, their options and the criteria.",
+}
+for command, summary in COMMANDS.items():
     app.command(f"midmix.cli.{command}:{command}", help=summary)
 
 
@@ -50,7 +47,7 @@ def run(arguments: list[str]) -> int:
     # A newcomer's first sight should not be the chatter of libraries.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app.config = _configuration(arguments)
+        app.config = configuration(arguments, COMMANDS)
         app(arguments, exit_on_error=False, print_error=False)
     except (InputError, cyclopts.CycloptsError) as error:
         return _say(" ".join(str(error).split()), WRONG_INPUT)
@@ -65,18 +62,6 @@ def run(arguments: list[str]) -> int:
         )
         return _say(f"{place}cannot be written ({error.strerror}){hint}", FAILED)
     return 0
-
-
-def _configuration(arguments: list[str]) -> tuple[Yaml, ...]:
-    """The YAML file that `--config` names, read before the flags, which override it."""
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name == "--config":
-            path = Path(value if equals else next(iter(arguments[position + 1 :]), ""))
-            if not path.is_file():
-                raise InputError(f"--config {path}: there is no such file")
-            return (Yaml(path, use_commands_as_keys=False),)
-    return ()
 
 
 def _say(text: str, code: int) -> int:
