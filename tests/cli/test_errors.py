@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+from midmix.cli.app import COMMANDS, app
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,7 @@ from safetensors.torch import load_file, save_file
         (["compare", "digits", "--methods", "erm,erm"], ["erm", "more than once"]),
         (["train", "digits", "--method", "balanced-am-mixup:accuracy=given"], ["accuracy=given", "λ"]),
         (["compare", "digits", "--seeds", "0"], ["seeds: 0"]),
+        (["compare", "digits", "--seeds", "1.5"], ["--seeds", "'1.5' is not a whole number"]),
         (["compare", "digits", "--jobs", "0"], ["jobs: 0"]),
         (["compare", "digits", "--epochs", "0"], ["epochs: 0"]),
         (["compare", "digits", "--learning-rate", "-1"], ["learning_rate: -1"]),
@@ -46,6 +50,17 @@ def test_bad_arguments(midmix, tmp_path, monkeypatch, arguments, said):
     for part in said:
         assert part in outcome.complaint
     assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+
+def test_no_whole_number_is_left_to_be_rounded():
+    numbers = [
+        (command, argument.name, argument.parameter.converter)
+        for command in COMMANDS
+        for argument in app[command].assemble_argument_collection()
+        if int in (argument.hint, *get_args(argument.hint))
+    ]
+    assert len(numbers) > 20
+    assert [number for number in numbers if number[-1] is None] == []
 
 
 @pytest.mark.parametrize(

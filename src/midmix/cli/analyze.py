@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config, Out
+from midmix.cli.flags import DATA, Config, Out, Whole
 from midmix.cli.tables import collapse_tables
 from midmix.measures import collapse_report
 from midmix.training import finished, read_features
@@ -22,8 +22,8 @@ def analyze(
     /,
     *,
     out: Out = Path("analysis"),
-    neighbors: int = 1,
-    max_rows: int | None = None,
+    neighbors: Whole = 1,
+    max_rows: Whole | None = None,
     projection: Literal["pca", "umap"] = "pca",
     label: Annotated[str | None, Parameter(group=DATA)] = None,
     features: Annotated[str | None, Parameter(group=DATA)] = None,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
-from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags
+from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
 from midmix.training import Settings, parse_lines
 from midmix.training import compare as run_comparison
 
@@ -17,9 +17,9 @@ def compare(
     /,
     *,
     methods: str = "erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup",
-    seeds: int = 3,
+    seeds: Whole = 3,
     out: Out = Path("comparison"),
-    jobs: int | None = None,
+    jobs: Whole | None = None,
     projection: Literal["pca", "umap"] = "pca",
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)

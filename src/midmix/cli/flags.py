@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 DATA = Group("Data", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
 
+
+def _whole(kind: object, tokens: Sequence[Token]) -> int:
+    """Cyclopts itself rounds: of 1.5 seeds it would make two."""
+    text = tokens[0].value
+    try:
+        return int(text.removesuffix(".0"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 Config = Annotated[
     Path | None, Parameter(help="YAML file that gives what the flags give; flags override it.")
 ]
@@ -35,7 +47,7 @@ class SourceFlags:
     test_fraction: float | None = None
     "Share of the rows that becomes the test split where the source has none. [default: 0.2]"
 
-    image_size: int | None = None
+    image_size: Whole | None = None
     "Side in pixels of the square that images are scaled and cropped to. [default: as they are]"
 
     skip_broken: Annotated[bool, Parameter(negative=())] = False
@@ -74,13 +86,13 @@ class TrainingFlags:
     network: str | None = None
     "mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: mlp for features, resnet-20 for images]"
 
-    width: int | None = None
+    width: Whole | None = None
     "Channels of a ResNet's first stage, or units of every hidden layer. [default: 16 for resnet, 128 for mlp]"
 
-    epochs: int | None = None
+    epochs: Whole | None = None
     "Passes over the training rows. [default: 100 for features, 60 for images]"
 
-    batch_size: int | None = None
+    batch_size: Whole | None = None
     "Rows of a step. [default: 64 for features, 128 for images]"
 
     optimizer: Literal["sgd", "adamw"] | None = None
@@ -98,7 +110,7 @@ class TrainingFlags:
     warmup_epochs: float | None = None
     "Epochs in which the learning rate rises. [default: 5]"
 
-    accumulate: int | None = None
+    accumulate: Whole | None = None
     "Batches whose gradients make one step. [default: 1]"
 
     augment: Literal["none", "crop-flip"] | None = None
@@ -113,7 +125,7 @@ class TrainingFlags:
     compile: Annotated[bool | None, Parameter(negative=())] = None
     "torch.compile the network; needs a C++ compiler. [default: no]"
 
-    evaluate_every: int | None = None
+    evaluate_every: Whole | None = None
     "Epochs between evaluations. [default: 1]"
 
     def options(self) -> dict[str, Any]:

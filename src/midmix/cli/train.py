@@ -6,7 +6,7 @@ from pathlib import Path
 
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
-from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags
+from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
 from midmix.cli.tables import measured
 from midmix.measures import classification
 from midmix.training import Line, Progress, Run, Settings, Watching, read_answers, train_run
@@ -17,7 +17,7 @@ def train(
     /,
     *,
     method: str = "balanced-am-mixup",
-    seed: int = 0,
+    seed: Whole = 0,
     out: Out = Path("run"),
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cyclopts import Group, Parameter
 
 from midmix.cli.console import console, introduce, note, progress_of_runs
-from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags
+from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags, Whole
 from midmix.data import load_grouped
 from midmix.training import Settings, parse_lines
 from midmix.training import transfer as run_transfer
@@ -38,13 +38,13 @@ class GroupFlags:
     wordnet: Path | None = None
     "For these: folder or ZIP file of WordNet 3.0 (data.noun), or the hierarchy of BREEDS. [default: NLTK's WordNet]"
 
-    classes_per_group: int | None = None
+    classes_per_group: Whole | None = None
     "Fine classes taken from each group; smaller groups are left out. [default: all]"
 
     pick: Literal["first", "random"] = "first"
     "Which of them."
 
-    images_per_class: int | None = None
+    images_per_class: Whole | None = None
     "Training rows taken of each fine class, at random. [default: all]"
 
 
@@ -56,7 +56,7 @@ class ProbeFlags:
     validation: float = 0.2
     "Share of the training rows of each fine class held out, by which the probes' regularisation is chosen."
 
-    finetune_epochs: int = 0
+    finetune_epochs: Whole = 0
     "Epochs in which the whole network is then trained on the fine labels; 0 for none."
 
     def options(self) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def transfer(
     /,
     *,
     methods: str = "erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup",
-    seeds: int = 3,
+    seeds: Whole = 3,
     out: Out = Path("transfer"),
-    jobs: int | None = None,
+    jobs: Whole | None = None,
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
     groups: GroupFlags = GroupFlags(),
