@@ -161,6 +161,18 @@ def test_a_loss_that_is_no_longer_finite_names_the_step(midmix, table, tmp_path)
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.parametrize("command", ["compare", "transfer", "train"])
+def test_a_share_for_validation_that_holds_out_no_row(midmix, tmp_path, command):
+    rows = [f"{row},{row % 3},{row},{row // 2}" for row in range(4)]
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["x,y,fine_label,coarse_label", *rows]))
+    label = () if command == "transfer" else ("--label", "fine_label")
+    outcome = midmix(command, tmp_path, *label, "--validation", 0.2, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "validation: a share of 0.2 holds out none of 4 training rows" in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_file_of_another_network(midmix, table, tmp_path):
     run = tmp_path / "run"
     assert midmix("train", table, "--epochs", 2, "--out", run).code == 0

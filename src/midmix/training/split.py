@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from midmix.data import Hierarchy, Labelled, Source, long_tailed, split_hash, validation_split
+from midmix.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def draw_split(
         groups: label the rows, once they are drawn by their own labels, with the groups of these.
 
     Raises:
-        InputError: as `midmix.data.long_tailed` and `midmix.data.validation_split` do.
+        InputError: as `midmix.data.long_tailed` and `midmix.data.validation_split` do, and where a share for
+            validation comes to no row.
 
     Example:
         >>> from midmix.data import load
@@ -54,6 +56,11 @@ def draw_split(
     held_out = rows[:0]
     if validation:
         rows, held_out = validation_split(source.train.labels, fraction=validation, seed=seed)
+        if not len(held_out):
+            raise InputError(
+                f"validation: a share of {validation:g} holds out none of {len(rows)} training rows, for no class of "
+                f"{source.name} has two; add rows, or leave validation out where it can be"
+            )
     if imbalance is not None:
         drawn = long_tailed(
             source.train.labels[rows],
