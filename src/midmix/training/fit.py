@@ -129,7 +129,7 @@ class Fit:
         """Trains to the end, from the last whole checkpoint where there is one; returns the evaluated epochs.
 
         Raises:
-            InputError: where the loss is no longer finite, with the step; where the checkpoint is of another run.
+            InputError: where the loss or the answers are no longer finite, with the step; where the checkpoint is of another run.
         """
         devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -224,12 +224,16 @@ class Fit:
         self.loss_sum += float(values.sum())
         bad = (~values.isfinite()).nonzero()
         if len(bad):
-            step = self.step - len(losses) + int(bad[0]) + 1
-            raise InputError(
-                f"loss: became {values[int(bad[0])].item()} at step {self.epoch * self.steps + step} "
-                f"(epoch {self.epoch + 1}, step {step} of {self.steps}); lower the learning rate "
-                f"({self.settings.learning_rate:g}), lengthen the warm-up, or use precision fp32"
-            )
+            steps = self.epoch * self.steps + self.step - len(losses) + int(bad[0]) + 1
+            raise self._diverged(f"loss: became {values[int(bad[0])].item()}", steps)
+
+    def _diverged(self, what: str, steps: int) -> InputError:
+        """The error for what is no longer finite after so many steps of the run."""
+        epoch, step = divmod(steps - 1, self.steps)
+        return InputError(
+            f"{what} at step {steps} (epoch {epoch + 1}, step {step + 1} of {self.steps}); lower the learning rate "
+            f"({self.settings.learning_rate:g}), lengthen the warm-up, or use precision fp32"
+        )
 
     def _end_epoch(self) -> None:
         self.mix.end_epoch()
@@ -255,7 +259,11 @@ class Fit:
         )
 
     def _answer(self, data: Labelled) -> Answers:
-        return answer(self.model, data, classifier=self.classifier)
+        """The network's answers after an epoch; no loss has yet shown what its last update did."""
+        found = answer(self.model, data, classifier=self.classifier)
+        if not (found.logits.isfinite().all() and found.features.isfinite().all()):
+            raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
+        return found
 
     def _ends_part(self, parts: int) -> bool:
         """Whether this evaluation is the last in one of so many equal parts of the run."""

@@ -158,7 +158,7 @@ def train_run(
     epoch) and `model.safetensors`; while the run goes on, `checkpoints/`.
 
     Raises:
-        InputError: for data that cannot be split so, a loss that is no longer finite, a folder that holds another run.
+        InputError: for data that cannot be split so, training that diverges, a folder that holds another run.
     """
     specification = run.specification(source)
     if (record := finished(folder)) is not None:
