@@ -17,6 +17,7 @@ from midmix.training import (
     Run,
     Settings,
     Watching,
+    answer,
     compare,
     finished,
     load_model,
@@ -76,6 +77,15 @@ def test_features_are_the_classifiers_also_where_a_layer_before_it_is_mixed(blob
     record = train_run(Run(Line("mixup:site=hidden.0.0"), 0, short), blobs, tmp_path)
     assert record["classifier"] == "hidden.0.0"
     assert read_features(tmp_path).features.shape == (90, 16)
+
+
+def test_tied_weights_are_saved_and_tied_again(blobs, short, networks, tmp_path):
+    settings = replace(short, network=f"{networks}:Tied")
+    train_run(Run(Line("am-mixup"), 0, settings), blobs, tmp_path, checkpoint_seconds=0)
+    model, _ = load_model(tmp_path)
+    torch.testing.assert_close(answer(model, blobs.test).logits, read_features(tmp_path).logits)
+    tied: Any = model.get_submodule("model")
+    assert tied.second.weight is tied.first.weight
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

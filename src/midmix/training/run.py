@@ -326,6 +326,10 @@ def _processor() -> str:
 
 
 def _save_model(model: nn.Module, path: Path) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # Copies: tied weights share their memory, which the file's form does not know; the network ties them anew.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
     with whole(path) as part:
         save_file(tensors, part)
