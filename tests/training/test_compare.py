@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from midmix.errors import InputError
 from midmix.training import Progress, Settings, collect, compare, load_model, parse_lines
@@ -235,6 +239,29 @@ def test_an_error_of_a_run_is_the_comparisons(run, short, tmp_path):
     with pytest.raises(InputError, match=r"loss: became (nan|inf) at step"):
         run(tmp_path, ("erm",), settings=wild)
     assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize("wild", [False, True])
+def test_the_caller_keeps_its_threads(wild, run, short, tmp_path):
+    torch.set_num_threads(3)  # the fixture of all tests here takes it back
+    settings = replace(short, learning_rate=1e20, epochs=20, momentum=0.0) if wild else short
+    with pytest.raises(InputError) if wild else nullcontext():
+        run(tmp_path, ("erm",), seeds=1, settings=settings)
+    assert torch.get_num_threads() == 3
+
+
+def test_a_comparison_that_fails_leaves_the_callers_processes_alone(run, short, tmp_path):
+    own = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    own.start()
+    try:
+        with pytest.raises(InputError, match="loss: became"):
+            run(tmp_path, settings=replace(short, learning_rate=1e20, epochs=20, momentum=0.0), jobs=2)
+        own.join(0.5)
+        assert own.is_alive()
+        assert multiprocessing.active_children() == [own], "those of the comparison have ended"
+    finally:
+        own.terminate()
+        own.join()
 
 
 def test_folders_without_finished_runs_say_so(tmp_path):

@@ -142,16 +142,20 @@ class _Reporter:
 
 
 def _in_turn(task: Task, runs: Sequence[Run], folder: Path, report: _Reporter) -> None:
+    threads = torch.get_num_threads()
     if _one_thread(task.source):
         torch.set_num_threads(1)
-    for run in runs:
-        report.moment(run.name, None)
-        watching = Watching(
-            lambda moment, name=run.name: report.moment(name, moment),  # type: ignore[misc]
-            report.manner.say,
-        )
-        task.carry_out(run, folder / run.name, watching, report.manner.checkpoint_seconds)
-        report.ended(run.name)
+    try:
+        for run in runs:
+            report.moment(run.name, None)
+            watching = Watching(
+                lambda moment, name=run.name: report.moment(name, moment),  # type: ignore[misc]
+                report.manner.say,
+            )
+            task.carry_out(run, folder / run.name, watching, report.manner.checkpoint_seconds)
+            report.ended(run.name)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _side_by_side(task: Task, runs: Sequence[Run], folder: Path, report: _Reporter, jobs: int) -> None:
@@ -162,6 +166,7 @@ def _side_by_side(task: Task, runs: Sequence[Run], folder: Path, report: _Report
     listener = threading.Thread(target=_listen, args=(messages, report), daemon=True)
     listener.start()
     seconds = report.manner.checkpoint_seconds
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, _start_worker, (packed, threads, messages)) as pool:
         try:
             waiting = {pool.submit(_work, run, folder / run.name, seconds): run for run in runs}
@@ -170,7 +175,7 @@ def _side_by_side(task: Task, runs: Sequence[Run], folder: Path, report: _Report
                 report.ended(waiting[done].name)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()) - others:  # the caller may have its own
                 process.terminate()
             raise
     messages.put(None)
