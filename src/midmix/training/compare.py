@@ -30,7 +30,7 @@ class Classify:
         train_run(run, self.source, folder, watching=watching, checkpoint_seconds=checkpoint_seconds)
 
     def rows(self, folder: Path) -> Rows:
-        return [] if finished(folder) is None else result_rows(folder)
+        return run_rows(folder)
 
 
 def compare(
@@ -95,4 +95,9 @@ def collect(folder: Path, lines: Sequence[Line] = ()) -> pd.DataFrame:
     Raises:
         InputError: where none has finished.
     """
-    return gather(lambda path: [] if finished(path) is None else result_rows(path), folder, lines)
+    return gather(run_rows, folder, lines)
+
+
+def run_rows(folder: Path) -> Rows:
+    """A finished run's rows of the results table; none where it has not finished."""
+    return [] if finished(folder) is None else result_rows(folder)
