@@ -71,7 +71,9 @@ def test_digits(midmix, tmp_path):
 
 
 def test_names_are_shown_as_text(midmix, animals, tmp_path):
-    assert midmix("transfer", animals, "--out", tmp_path / "out", *QUICK).code == 0
+    outcome = midmix("transfer", animals, "--out", tmp_path / "out", *QUICK)
+    assert outcome.code == 0
+    assert "3 groups of 2 classes" in outcome.err
     page = (tmp_path / "out" / "report.html").read_text()
     assert "&lt;b&gt;beagle" in page
     assert "<b>beagle" not in page

@@ -103,7 +103,8 @@ def transfer(
     loaded = load_grouped(source, **{**options, **asdict(groups), "fine": groups.fine or label})
     introduce(loaded.source)
     sizes = loaded.hierarchy.sizes()
-    note(f"{len(sizes)} groups of {int(sizes.min())} to {int(sizes.max())} classes")
+    fewest, most = int(sizes.min()), int(sizes.max())
+    note(f"{len(sizes)} groups of {fewest if fewest == most else f'{fewest} to {most}'} classes")
     settings = _settings(loaded.source.train.kind, training.options())
     with progress_of_runs() as watch:
         results = run_transfer(
