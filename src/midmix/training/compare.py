@@ -68,6 +68,17 @@ def compare(
 
     Raises:
         InputError: where the folder holds another comparison or other files; as `train_run` does.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> from midmix.data import from_arrays
+        >>> source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
+        >>> lines, settings = [Line("erm"), Line("am-mixup")], Settings(network="mlp-8", epochs=2)
+        >>> with TemporaryDirectory() as folder:
+        ...     results = compare(source, lines, Path(folder), settings, seeds=1, jobs=1)
+        >>> results[["method", "seed", "epoch_choice"]].to_numpy().tolist()
+        [['erm', 0, 'last'], ['erm', 0, 'test_oracle'], ['am-mixup', 0, 'last'], ['am-mixup', 0, 'test_oracle']]
     """
     check_seeds(seeds)
     template = Run(lines[0], 0, settings, imbalance, profile, validation)

@@ -36,6 +36,13 @@ def answer(
 
     Raises:
         InputError: where the model has no such module or the classifier cannot be told.
+
+    Example:
+        >>> from midmix.data import load
+        >>> from midmix.models import build
+        >>> answers = answer(build("mlp-16", (64,), 10, seed=0), load("digits").test)
+        >>> answers.logits.shape, answers.features.shape, answers.labels.shape
+        (torch.Size([719, 10]), torch.Size([719, 16]), torch.Size([719]))
     """
     seen: list[Tensor] = []
 

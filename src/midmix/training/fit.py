@@ -66,6 +66,22 @@ class Fit:
         checkpoints: where to keep them; None for none.
         checkpoint_seconds: least time between two checkpoints.
         watch: called after every step with a `Moment`.
+
+    Raises:
+        InputError: where the model cannot be mixed so, its classifier cannot be told, the device has no such precision,
+            or a batch is too small for the processes.
+
+    Example:
+        >>> from midmix import am_mixup, losses
+        >>> from midmix.data import load
+        >>> from midmix.models import build, fit_normalization
+        >>> from midmix.training import draw_split
+        >>> split = draw_split(load("digits"), seed=0, imbalance=50)
+        >>> model = fit_normalization(build("mlp-32", (64,), 10, seed=0), split.train.inputs)
+        >>> fit = Fit(model, am_mixup(10), losses.criterion("cross_entropy"), split, Settings(epochs=3), seed=0)
+        >>> [row["epoch"] for row in fit.run()]
+        [1, 2, 3]
+        >>> fit.mix.remove()
     """
 
     def __init__(

@@ -49,6 +49,10 @@ class Run:
         seed: of the split, the network's weights, and all draws in training.
         settings: how the network is trained.
         imbalance, profile, validation, groups: as `draw_split` takes them.
+
+    Example:
+        >>> Run(Line("am-mixup:beta=0.5"), seed=3, settings=Settings(), imbalance=100).name
+        'am-mixup_beta=0.5-seed3'
     """
 
     line: Line
@@ -158,7 +162,20 @@ def train_run(
     epoch) and `model.safetensors`; while the run goes on, `checkpoints/`.
 
     Raises:
-        InputError: for data that cannot be split so, training that diverges, a folder that holds another run.
+        InputError: for data that cannot be split so, training that diverges, a folder that holds another run or the
+            same one on other rows; as `Fit` does.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from midmix.data import from_arrays
+        >>> source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
+        >>> run = Run(Line("am-mixup"), seed=0, settings=Settings(network="mlp-8", epochs=2))
+        >>> with TemporaryDirectory() as folder:
+        ...     record = train_run(run, source, Path(folder))
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['history.parquet', 'model.safetensors', 'run.json', 'test.npz']
+        >>> record["class_counts"]
+        [16, 16, 16]
     """
     specification = run.specification(source)
     if (record := finished(folder)) is not None:
@@ -276,6 +293,17 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
     Raises:
         InputError: where there is no finished run, or its model file is of another network.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from midmix.data import from_arrays
+        >>> source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
+        >>> run = Run(Line("erm"), seed=0, settings=Settings(network="mlp-8", epochs=1))
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = train_run(run, source, Path(folder))
+        ...     model, record = load_model(Path(folder))
+        >>> model(torch.eye(3)).shape, record["classes"]
+        (torch.Size([3, 3]), ['0', '1', '2'])
     """
     record = finished(folder)
     if record is None:

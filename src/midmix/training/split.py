@@ -13,7 +13,14 @@ from midmix.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """Training, validation and test rows of a run; `hash` names the training and validation rows drawn."""
+    """Training, validation and test rows of a run; `hash` names the training and validation rows drawn.
+
+    Example:
+        >>> from midmix.data import load
+        >>> split = draw_split(load("digits"), seed=0, validation=0.2)
+        >>> len(split.train), len(split.validation), len(split.test)
+        (862, 216, 719)
+    """
 
     train: Labelled
     test: Labelled
