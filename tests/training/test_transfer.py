@@ -142,7 +142,7 @@ def test_all_that_is_measured_goes_by_the_classifier_that_the_lines_name(run, sh
 
 def test_a_bound_whose_classifier_cannot_be_told_is_said_before_training(run, networks, tmp_path):
     settings = Settings(network=f"{networks}:Narrow", epochs=2, batch_size=16)
-    with pytest.raises(InputError, match="fine-labels: .* 2 linear layers have 5 outputs"):
+    with pytest.raises(InputError, match=r"fine-labels: .* 2 linear layers have 5 outputs"):
         run(tmp_path / "out", ["erm"], settings=settings)
     assert not (tmp_path / "out").exists()
     results = run(tmp_path / "out", ["erm:site=model.2"], settings=settings, seeds=1)

@@ -145,7 +145,8 @@ class Fit:
         """Trains to the end, from the last whole checkpoint where there is one; returns the evaluated epochs.
 
         Raises:
-            InputError: where the loss or the answers are no longer finite, with the step; where the checkpoint is of another run.
+            InputError: where the loss or the answers are no longer finite, with the step; where the checkpoint is of
+                another run.
         """
         devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
