@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import get_args
 
 import numpy as np
@@ -159,6 +160,18 @@ def test_a_loss_that_is_no_longer_finite_names_the_step(midmix, table, tmp_path)
     assert "step" in outcome.complaint
     assert "learning rate" in outcome.complaint
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("command", ["compare", "analyze"])
+def test_umap_that_is_not_installed_is_told_before_anything_is_done(
+    midmix, table, tmp_path, monkeypatch, command
+):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    outcome = midmix(command, table, "--projection", "umap", "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "midmix[umap]" in outcome.complaint
+    assert "training" not in outcome.err, "the source is not read"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", ["compare", "transfer", "train"])

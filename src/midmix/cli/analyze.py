@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config, Out, Whole
+from midmix.cli.flags import DATA, Config, Out, Whole, check_projection
 from midmix.cli.tables import collapse_tables
 from midmix.measures import collapse_report
 from midmix.training import finished, read_features
@@ -52,6 +52,7 @@ def analyze(
     features
         Columns of the features, separated by commas, or array. [default: every numeric column but the label]
     """
+    check_projection(projection)
     record = finished(Path(source)) if Path(source).is_dir() else None
     if record is not None:
         found, counts = read_features(Path(source)), np.array(record["class_counts"])

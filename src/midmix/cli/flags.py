@@ -23,6 +23,14 @@ def _whole(kind: object, tokens: Sequence[Token]) -> int:
         raise ValueError(f"{text!r} is not a whole number") from None
 
 
+def check_projection(method: Literal["pca", "umap"]) -> None:
+    """Sees that the projection can be had, before anything is read or trained."""
+    if method != "pca":
+        from midmix import reports  # matplotlib takes a second
+
+        reports.check_projection(method)
+
+
 Whole = Annotated[int, Parameter(converter=_whole)]
 Config = Annotated[
     Path | None, Parameter(help="YAML file that gives what the flags give; flags override it.")

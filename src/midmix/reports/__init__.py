@@ -5,6 +5,7 @@ from __future__ import annotations
 from midmix.reports.analysis import write_analysis
 from midmix.reports.collapse import collapse_measures
 from midmix.reports.comparison import read_comparison
+from midmix.reports.figures.projection import check_projection
 from midmix.reports.markdown import markdown_table, write_tables
 from midmix.reports.page import write_report
 from midmix.reports.subjects import Output
@@ -14,6 +15,7 @@ from midmix.reports.transfer import transfer_table, write_transfer
 
 __all__ = [
     "Output",
+    "check_projection",
     "collapse_measures",
     "markdown_table",
     "read_comparison",

@@ -103,6 +103,16 @@ def _project(output: Output, method: Projection) -> tuple[np.ndarray, np.ndarray
     return points, labels, note
 
 
+def check_projection(method: Projection) -> None:
+    """Sees that the projection can be had, before what it is to show is made.
+
+    Raises:
+        InputError: ``method="umap"`` without umap-learn.
+    """
+    if method == "umap":
+        _umap()
+
+
 def _umap() -> Any:
     try:
         import umap
