@@ -133,7 +133,9 @@ def test_a_learning_rate_beyond_all_measure_is_told_so(blobs, short, start):
 
 def test_an_update_that_no_loss_has_seen_is_told_by_the_answers(blobs, short, start):
     settings = replace(short, epochs=2, batch_size=88, learning_rate=1e30, warmup_epochs=0)
-    with pytest.raises(InputError, match=r"diverged.* at step 1 \(epoch 1, step 1 of 1\); lower the learning rate"):
+    with pytest.raises(
+        InputError, match=r"diverged.* at step 1 \(epoch 1, step 1 of 1\); lower the learning rate"
+    ):
         start(blobs, settings, "erm").run()
 
 
