@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, and records that are read back."""
 
 from __future__ import annotations
 

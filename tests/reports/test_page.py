@@ -88,7 +88,7 @@ def test_the_page_says_how_it_was_made(page):
     text = " ".join(" ".join(_Parser(page.read_text()).text).split())
     for fact in (
         "mlp 64-128-64, 17,226 parameters",
-        "midmix compare digits --methods erm,mixup",
+        "imbalance 50, profile exp, 0.1 of them held out",
         "thirds of the classes by training count",
         f"{1:016x}",
         "torch 2.13.0",

@@ -98,9 +98,9 @@ def facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
     splits = results[["seed", "split_hash"]].drop_duplicates().sort_values(["seed", "split_hash"])
     found = [
         ("Network", [f"{network}, {int(parameters):,} parameters" for network, parameters in networks]),
+        ("Training rows", list(dict.fromkeys(map(_drawn, runs)))),
         ("Seeds", [", ".join(map(str, sorted(results["seed"].unique())))]),
         ("Split by seed", [f"{seed}: {split}" for seed, split in splits.itertuples(index=False)]),
-        ("Command", _distinct(runs, "command")),
         ("Hardware", _distinct(runs, "hardware")),
         ("Versions", _pairs(runs, "versions")),
         ("Settings", _pairs(runs, "settings")),
@@ -114,7 +114,7 @@ def facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 def title_of(comparison: Comparison) -> str:
     """The source's name, or the folder's where runs do not tell it."""
-    source = comparison.about.get("source", comparison.about.get("settings", {}).get("source"))
+    source = comparison.about.get("source")
     return str(source) if source else comparison.folder.resolve().name
 
 
@@ -150,10 +150,17 @@ def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
 
 
 def _distinct(runs: list[Run], key: str) -> list[str]:
-    """A fact of the runs' descriptions or settings: once, if all say the same."""
-    values = (run.about.get(key, run.about.get("settings", {}).get(key)) for run in runs)
-    texts = (" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in values if v is not None)
-    return list(dict.fromkeys(texts))
+    """A fact of the runs' descriptions: once, if all say the same."""
+    return list(dict.fromkeys(str(run.about[key]) for run in runs if key in run.about))
+
+
+def _drawn(run: Run) -> str:
+    """Which of the source's training rows a run has."""
+    imbalance, validation = run.about.get("imbalance"), run.about.get("validation")
+    parts = [
+        "all of the source" if imbalance is None else f"imbalance {imbalance:g}, profile {run.about['profile']}"
+    ]
+    return ", ".join([*parts, f"{validation:g} of them held out for validation"] if validation else parts)
 
 
 def _pairs(runs: list[Run], key: str) -> list[str]:
@@ -161,9 +168,8 @@ def _pairs(runs: list[Run], key: str) -> list[str]:
     values: dict[str, dict[str, None]] = {}
     for run in runs:
         for name, value in run.about.get(key, {}).items():
-            if name != "command":
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                values.setdefault(str(name), {})[text] = None
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            values.setdefault(str(name), {})[text] = None
     return [f"{name} {' / '.join(texts)}" for name, texts in values.items()]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from midmix.files import whole
 from midmix.reports import theme
 from midmix.reports.drawing import Drawing, Published, publish, shorten
 
@@ -37,6 +38,6 @@ def render(template: str, **context: Any) -> str:
 def save(html: str, folder: Path) -> Path:
     """Write the page whole or not at all."""
     path = folder / "report.html"
-    draft = folder / ".report.html.part"
-    draft.write_text(html, encoding="utf-8")
-    return draft.replace(path)
+    with whole(path) as part:
+        part.write_text(html, encoding="utf-8")
+    return path

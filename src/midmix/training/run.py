@@ -20,11 +20,11 @@ from torch import nn
 
 from midmix.data import Hierarchy, LabelledFeatures, Source
 from midmix.errors import InputError
+from midmix.files import read_record, whole
 from midmix.measures import shot_groups
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.evaluate import Answers, answer, features_of
-from midmix.training.files import read_record, whole
 from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.identity import differences, groups_digest, rows_digest

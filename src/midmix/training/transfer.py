@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from midmix.data import Grouped, Source
 from midmix.errors import InputError
+from midmix.files import read_record, whole
 from midmix.measures import classification, within_groups
 from midmix.mixing import Mix, recipe
 from midmix.models import describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.compare import check_seeds
 from midmix.training.evaluate import answer, features_of
-from midmix.training.files import read_record, whole
 from midmix.training.fit import Fit
 from midmix.training.line import Line
 from midmix.training.linear_probe import STRENGTHS, LinearProbe, linear_probe

@@ -18,7 +18,7 @@ import torch
 
 from midmix.data import Source
 from midmix.errors import InputError
-from midmix.training.files import read_record, whole
+from midmix.files import read_record, whole
 from midmix.training.fit import Moment
 from midmix.training.identity import differences
 from midmix.training.line import Line
