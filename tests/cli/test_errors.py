@@ -29,7 +29,7 @@ from midmix.cli.app import COMMANDS, app
         (["compare", "digits", "--methods", "erm,erm"], ["erm", "more than once"]),
         (["train", "digits", "--method", "balanced-am-mixup:accuracy=given"], ["accuracy=given", "λ"]),
         (["compare", "digits", "--seeds", "0"], ["seeds: 0"]),
-        (["compare", "digits", "--seeds", "1.5"], ["--seeds", "'1.5' is not a whole number"]),
+        (["compare", "digits", "--seeds", "1.5"], ["--seeds", 'unable to convert "1.5" into int']),
         (["compare", "digits", "--jobs", "0"], ["jobs: 0"]),
         (["compare", "digits", "--epochs", "0"], ["epochs: 0"]),
         (["compare", "digits", "--learning-rate", "-1"], ["learning_rate: -1"]),

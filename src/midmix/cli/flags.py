@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Group, Parameter, Token
+from cyclopts import CoercionError, Group, Parameter, Token
 
 DATA = Group("Data", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
@@ -16,11 +16,10 @@ TRAINING = Group("Training", sort_key=3)
 
 def _whole(kind: object, tokens: Sequence[Token]) -> int:
     """Cyclopts itself rounds: of 1.5 seeds it would make two."""
-    text = tokens[0].value
     try:
-        return int(text.removesuffix(".0"))
+        return int(tokens[0].value.removesuffix(".0"))
     except ValueError:
-        raise ValueError(f"{text!r} is not a whole number") from None
+        raise CoercionError(token=tokens[0], target_type=int) from None
 
 
 def check_projection(method: Literal["pca", "umap"]) -> None:

@@ -158,7 +158,9 @@ def _drawn(run: Run) -> str:
     """Which of the source's training rows a run has."""
     imbalance, validation = run.about.get("imbalance"), run.about.get("validation")
     parts = [
-        "all of the source" if imbalance is None else f"imbalance {imbalance:g}, profile {run.about['profile']}"
+        "all of the source"
+        if imbalance is None
+        else f"imbalance {imbalance:g}, profile {run.about['profile']}"
     ]
     return ", ".join([*parts, f"{validation:g} of them held out for validation"] if validation else parts)
 
