@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,46 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path, what: str, mark: str, names: Set[str] = frozenset()) -> None:
+    """Sees that something may be written into a folder: one that can be made, is empty, or holds the same already.
+
+    Args:
+        folder: where to.
+        what: what messages call that which is written.
+        mark: the file by which such a folder is known.
+        names: what else is written there. A folder of nothing else was left by an interruption.
+
+    Raises:
+        InputError: where the folder holds other files, a file is in its place, or it cannot be written to.
+    """
+    if (folder / mark).is_file():
+        return
+    there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+    if not there.is_dir():
+        raise InputError(f"{there}: is not a folder; choose another with --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there}: cannot be written to; choose another folder with --out")
+    if there == folder and not {path.name.removesuffix(".part") for path in folder.iterdir()} <= {
+        mark,
+        *names,
+    }:
+        raise InputError(f"{folder}: is not an empty folder and holds no {what}; choose another with --out")
+
+
+def check_file(path: Path) -> None:
+    """Sees that a file may be written.
+
+    Raises:
+        InputError: where it is a folder, or its own folder is not there or cannot be written to.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file with --out")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it, or choose another with --out")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written to; choose another file with --out")
 
 
 def read_record(path: Path, kind: str, names: Set[str] = frozenset()) -> dict[str, Any]:

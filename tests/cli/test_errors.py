@@ -115,13 +115,78 @@ def test_bad_rows(midmix, tmp_path, cells, said):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_else(midmix, table, tmp_path):
+WRITERS = ("compare", "transfer", "train", "analyze")
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("name", ["chapter1.txt", "report.html.bak"])
+def test_a_folder_that_holds_something_else(midmix, table, tmp_path, command, name):
     (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter1.txt").write_text("mine")
-    outcome = midmix("compare", table, "--out", tmp_path / "thesis")
+    (tmp_path / "thesis" / name).write_text("mine")
+    outcome = midmix(command, table, "--out", tmp_path / "thesis")
     assert outcome.code == 2
     assert "--out" in outcome.complaint
-    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.txt"]
+    assert "training" not in outcome.err, "the source is not read"
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("below", ["", "sub", "sub/sub"])
+def test_a_file_in_the_place_of_the_folder(midmix, table, tmp_path, command, below):
+    outcome = midmix(command, table, "--out", table / below)
+    assert outcome.code == 2
+    assert f"{table}: is not a folder" in outcome.complaint
+    assert "training" not in outcome.err, "the source is not read"
+
+
+def test_a_folder_that_cannot_be_written_to(midmix, table, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    for command in WRITERS:
+        outcome = midmix(command, table, "--out", tmp_path / "out")
+        assert outcome.code == 2
+        assert f"{tmp_path}: cannot be written to" in outcome.complaint
+
+
+def test_each_kind_of_folder_has_one_owner(midmix, table, tmp_path):
+    commands = {
+        "comparison": ("compare", table, "--methods", "erm", "--seeds", 1, "--jobs", 1, "--epochs", 1),
+        "run": ("train", table, "--epochs", 1),
+        "analysis": ("analyze", table),
+    }
+    for kind, command in commands.items():
+        assert midmix(*command, "--out", tmp_path / kind).code == 0
+    for kind, command in commands.items():
+        for other in commands:
+            before = {path: path.stat().st_mtime_ns for path in sorted((tmp_path / other).rglob("*"))}
+            outcome = midmix(*command, "--out", tmp_path / other)
+            if kind == other:
+                assert outcome.code == 0, outcome.err
+                continue
+            assert outcome.code == 2
+            assert f"is not an empty folder and holds no {kind}" in outcome.complaint
+            assert {path: path.stat().st_mtime_ns for path in sorted((tmp_path / other).rglob("*"))} == before
+
+
+def test_an_analysis_that_was_interrupted_is_done_again(midmix, table, tmp_path):
+    assert midmix("analyze", table, "--out", tmp_path / "out").code == 0
+    (tmp_path / "out" / "measures.parquet").unlink()
+    assert midmix("analyze", table, "--out", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("none/p.csv", "there is no folder"),
+        ("animals.csv/p.csv", "there is no folder"),
+        ("d.csv", "is a folder"),
+    ],
+)
+def test_predictions_that_cannot_be_written(midmix, table, tmp_path, out, said):
+    (tmp_path / "d.csv").mkdir()
+    outcome = midmix("predict", tmp_path / "nowhere", table, "--out", tmp_path / out)
+    assert outcome.code == 2
+    assert said in outcome.complaint
+    assert "--out" in outcome.complaint
 
 
 def test_a_folder_that_holds_another_run(midmix, table, tmp_path):

@@ -224,7 +224,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(run, tmp_path):
     with pytest.raises(InputError, match="is not an empty folder and holds no comparison"):
         run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(InputError, match="is not an empty folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         run(tmp_path / "thesis.txt")
 
 

@@ -13,8 +13,11 @@ from midmix import data
 from midmix.cli.console import console, note
 from midmix.cli.flags import DATA, Config, Out, Whole, check_projection
 from midmix.cli.tables import collapse_tables
+from midmix.files import check_folder, whole
 from midmix.measures import collapse_report
 from midmix.training import finished, read_features
+
+MEASURES = "measures.parquet"
 
 
 def analyze(
@@ -53,6 +56,7 @@ def analyze(
         Columns of the features, separated by commas, or array. [default: every numeric column but the label]
     """
     check_projection(projection)
+    check_folder(out, "analysis", MEASURES, {"report.html", "figures"})
     record = finished(Path(source)) if Path(source).is_dir() else None
     if record is not None:
         found, counts = read_features(Path(source)), np.array(record["class_counts"])
@@ -71,6 +75,7 @@ def analyze(
     page = write_analysis(out, output, report, title=title, counts=counts, projection=projection)
     by_class = pd.DataFrame(report.per_class)
     total = pd.DataFrame([{"class": None, "count": len(found.labels), **report.totals}])
-    pd.concat([total, by_class], ignore_index=True).to_parquet(out / "measures.parquet")
+    with whole(out / MEASURES) as part:
+        pd.concat([total, by_class], ignore_index=True).to_parquet(part)
     console.print(collapse_tables(report, title))
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)

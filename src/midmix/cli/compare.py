@@ -8,7 +8,7 @@ from typing import Literal
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
-from midmix.training import Settings, parse_lines
+from midmix.training import Settings, check_comparison, parse_lines
 from midmix.training import compare as run_comparison
 
 
@@ -48,6 +48,7 @@ def compare(
         Of the features to two dimensions, in the report; `umap` needs the extra `midmix[umap]`.
     """
     check_projection(projection)
+    check_comparison(out)
     lines = parse_lines([text for text in methods.split(",") if text.strip()])
     loaded = data.load(source, **reading.options())
     introduce(loaded)

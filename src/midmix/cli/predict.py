@@ -13,6 +13,7 @@ from midmix import data
 from midmix.cli.console import console, note
 from midmix.cli.flags import DATA, Config
 from midmix.errors import InputError
+from midmix.files import check_file, whole
 from midmix.training import load_model, predict_logits
 
 WRITERS: dict[str, Callable[..., Any]] = {".parquet": pd.DataFrame.to_parquet, ".csv": pd.DataFrame.to_csv}
@@ -49,6 +50,7 @@ def predict(
     """
     if out.suffix not in WRITERS:
         raise InputError(f"--out {out}: must end in {' or '.join(WRITERS)}")
+    check_file(out)
     model, record = load_model(run)
     rows = data.load_unlabelled(
         source, shape=record["shape"], columns=record["columns"], image=image, skip_broken=skip_broken
@@ -67,5 +69,6 @@ def predict(
     if all_classes:
         columns = [f"probability:{name}" for name in record["classes"]]
         table = pd.concat([table, pd.DataFrame(probabilities.numpy(), columns=columns)], axis=1)
-    WRITERS[out.suffix](table, out, index=False)
+    with whole(out) as part:
+        WRITERS[out.suffix](table, part, index=False)
     console.print(f"{len(table):,} predictions: {out}", highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
 from midmix.cli.tables import measured
 from midmix.measures import classification
-from midmix.training import Line, Progress, Run, Settings, Watching, read_answers, train_run
+from midmix.training import Line, Progress, Run, Settings, Watching, check_run, read_answers, train_run
 
 
 def train(
@@ -38,6 +38,7 @@ def train(
     seed
         Of the split, the initial weights and all draws.
     """
+    check_run(out)
     line = Line.parse(method)
     loaded = data.load(source, **reading.options())
     introduce(loaded)

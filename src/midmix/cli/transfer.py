@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags, Whole
 from midmix.data import load_grouped
-from midmix.training import Settings, parse_lines
+from midmix.training import Settings, check_comparison, parse_lines
 from midmix.training import transfer as run_transfer
 
 GROUPS = Group("Groups", sort_key=2)
@@ -97,6 +97,7 @@ def transfer(
     jobs
         Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
     """
+    check_comparison(out)
     lines = parse_lines([text for text in methods.split(",") if text.strip()])
     options = reading.options()
     label = options.pop("label")

@@ -7,6 +7,7 @@ from midmix.training.line import Line, parse_lines
 from midmix.training.run import (
     Run,
     Watching,
+    check_run,
     finished,
     load_model,
     read_answers,
@@ -17,7 +18,7 @@ from midmix.training.sampler import ClassBalancedSampler
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 from midmix.training.transfer import transfer
-from midmix.training.work import Progress
+from midmix.training.work import Progress, check_comparison
 
 __all__ = [
     "Answers",
@@ -31,6 +32,8 @@ __all__ = [
     "Split",
     "Watching",
     "answer",
+    "check_comparison",
+    "check_run",
     "collect",
     "compare",
     "draw_split",

@@ -20,7 +20,7 @@ from torch import nn
 
 from midmix.data import Hierarchy, LabelledFeatures, Source
 from midmix.errors import InputError
-from midmix.files import read_record, whole
+from midmix.files import check_folder, read_record, whole
 from midmix.measures import shot_groups
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
@@ -33,6 +33,7 @@ from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 
 RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
+CHECKPOINTS = "checkpoints"
 RECORDED = {
     "method", "criterion", "seed", "source", "settings", "classes", "class_counts", "shape", "columns", "split_hash",
     "network", "parameters", "seconds",
@@ -125,6 +126,15 @@ def finished(folder: Path) -> dict[str, Any] | None:
     return {**record, "settings": {**Settings().as_dict(), **record["settings"]}}
 
 
+def check_run(folder: Path) -> None:
+    """Sees that a run, old or new, may be written into this folder.
+
+    Raises:
+        InputError: as `check_folder` does.
+    """
+    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, CHECKPOINTS})
+
+
 def check_runs(runs: Sequence[Run], source: Source) -> None:
     """Sees that runs which differ in their lines only can begin, before anything is written.
 
@@ -177,6 +187,7 @@ def train_run(
         >>> record["class_counts"]
         [16, 16, 16]
     """
+    check_run(folder)
     specification = run.specification(source)
     if (record := finished(folder)) is not None:
         _same(run, specification, record, folder)
@@ -185,7 +196,7 @@ def train_run(
     classes, counts = split.train.classes, split.train.counts()
     model = run.network(split)
     fit_normalization(model, split.train.inputs)
-    checkpoints = Checkpoints(folder / "checkpoints", watching.say)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say)
     fit = Fit(
         model,
         run.line.mix(len(classes), counts),

@@ -18,7 +18,7 @@ import torch
 
 from midmix.data import Source
 from midmix.errors import InputError
-from midmix.files import read_record, whole
+from midmix.files import check_folder, read_record, whole
 from midmix.training.fit import Moment
 from midmix.training.identity import differences
 from midmix.training.line import Line
@@ -104,6 +104,15 @@ def carry_out(task: Task, runs: Sequence[Run], folder: Path, manner: Manner) -> 
         _in_turn(task, left, folder / RUNS, report)
     else:
         _side_by_side(task, left, folder / RUNS, report, jobs)
+
+
+def check_comparison(folder: Path) -> None:
+    """Sees that a comparison, old or new, may be written into this folder.
+
+    Raises:
+        InputError: as `check_folder` does.
+    """
+    check_folder(folder, "comparison", SPECIFICATION)
 
 
 def gather(rows: Callable[[Path], Rows], folder: Path, lines: Sequence[Line] = ()) -> pd.DataFrame:
@@ -224,6 +233,7 @@ def _specification(task: Task, run: Run) -> dict[str, Any]:
 
 def _claim(folder: Path, specification: dict[str, Any]) -> None:
     """Makes the folder this comparison's, or sees that it is."""
+    check_comparison(folder)
     path = folder / SPECIFICATION
     if path.is_file():
         differ = differences(read_record(path, "a comparison's record"), specification)
@@ -231,10 +241,6 @@ def _claim(folder: Path, specification: dict[str, Any]) -> None:
             raise InputError(
                 f"{folder}: holds another comparison ({'; '.join(differ)}); choose another folder with --out"
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: is not an empty folder and holds no comparison; choose another with --out"
-        )
     folder.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         part.write_text(json.dumps(specification, indent=1))
