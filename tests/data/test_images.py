@@ -294,6 +294,35 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
         assert np.abs(decoded[0, :, 0].astype(int) - values[0]).max() <= 8
 
 
+GREY16 = (np.arange(64).reshape(8, 8) * 1024 + 7).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")]
+)
+def test_sixteen_bits_keep_the_upper_eight(kind: str, order: str) -> None:
+    data = encode(Image.fromarray(GREY16.astype(order)), kind)
+    expected = np.repeat((GREY16 >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    assert np.array_equal(decode(data, size=None), expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [(GREY16 / 65535, "float"), (GREY16.astype(np.int32) * 9, "32-bit or signed integer")],
+    ids=["float", "integer"],
+)
+@pytest.mark.parametrize("budget", [images.EAGER_BYTES, 0], ids=["eager", "lazy"])
+def test_pixels_without_a_known_range_are_refused(
+    image_folder: Writer, values: np.ndarray, said: str, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "EAGER_BYTES", budget)
+    folder = image_folder({"dog": 3, "cat": 3})
+    wide = values.astype(np.float32) if values.dtype.kind == "f" else values
+    (folder / "dog" / "x.tif").write_bytes(encode(Image.fromarray(wide), "TIFF"))
+    with pytest.raises(InputError, match=rf"dog/x.tif: pixels of type {said}, of unknown range; save them"):
+        load(folder)
+
+
 class TestParquet:
     def test_hub_layout(self, hub_parquet: Writer) -> None:
         hub_parquet("pets/train.parquet", [0, 1, 1])

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from PIL.Image import Image
 
+_SIXTEEN_BITS = ("PNG", "PPM")
+"""Formats without wider grey values, whose 16 bits Pillow may open as 32."""
+_WIDE = {"F": "float", "I": "32-bit or signed integer"}
+"""What Pillow's modes are."""
+
 
 class Encoded(Protocol):
     """Encoded images by row."""
@@ -73,11 +78,11 @@ class ImageColumn:
 def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
     """Pixels of one image, RGB, `uint8 [H, W, 3]`.
 
-    Grey and palette images become RGB, transparency is dropped, 16 bits become 8. With `size`, a height
+    Grey and palette images become RGB, transparency is dropped, of 16 bits the upper 8 are kept. With `size`, a height
     and width, the image is scaled and cropped around its centre to it, as `PIL.ImageOps.fit` does.
 
     Raises:
-        ValueError: the bytes are not a whole image; the message says why.
+        ValueError: the bytes are not a whole image, or its pixels have no known range; the message says why.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -102,7 +107,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     """Height and width as the image's header has them.
 
     Raises:
-        ValueError: there is no readable header; the message says why.
+        ValueError: there is no readable header, or pixels have no known range; the message says why.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -110,6 +115,7 @@ def size_of(data: bytes) -> tuple[int, int]:
         raise ValueError("empty")
     try:
         with Image.open(BytesIO(data)) as image:
+            _check_range(image)
             return image.height, image.width
     except UnidentifiedImageError:
         raise ValueError("not an image") from None
@@ -121,8 +127,17 @@ def _rgb(image: Image) -> Image:
     if image.mode == "RGB":
         image.load()
         return image
-    if image.mode.startswith("I;16"):  # `convert` would clip at 255
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+    _check_range(image)
+    if image.mode.startswith("I"):  # `convert` would clip at 255, and refuse some orders of bytes
+        from PIL.Image import fromarray
+
+        return fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "P":  # by way of RGBA, because a palette may hold transparency
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _check_range(image: Image) -> None:
+    """Refuse numbers of which nobody says which are black and white: all but those of 16 bits, unsigned."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in _SIXTEEN_BITS):
+        raise ValueError(f"pixels of type {_WIDE[image.mode]}, of unknown range; save them with 8 or 16 bits")
