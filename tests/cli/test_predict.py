@@ -27,7 +27,7 @@ def test_an_array_with_its_own_name(midmix, rows, tmp_path):
     np.savez(source, x=np.zeros((20, 4)), emb=rows, kind=np.repeat(["cat", "dog"], 10))
     flags = ("--features", "emb", "--label", "kind", "--epochs", 20, "--out", tmp_path / "run")
     assert midmix("train", source, *flags).code == 0
-    found = predicted(midmix, tmp_path / "run", source, tmp_path / "p.csv")
+    found = predicted(midmix, tmp_path / "run", source, tmp_path / "P.CSV")
     assert found["class"].tolist() == ["cat"] * 10 + ["dog"] * 10
 
 

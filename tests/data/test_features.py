@@ -126,6 +126,20 @@ class TestTable:
         assert "\n" not in str(caught.value)
         assert "t.csv" in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("text", "encoding", "message"),
+        [
+            ("a,label\n1,été\n2,hiver\n", "latin-1", "column 'label' is not UTF-8; save the file with"),
+            ("a,name,label\n1,é,x\n2,e,y\n", "latin-1", "column 'name' is not UTF-8"),
+            ("é,label\n1,x\n2,y\n", "latin-1", "the first line is not UTF-8"),
+            ("a,label\n1,x\n2,y\n", "utf-16", "the first line is not UTF-8"),
+        ],
+    )
+    def test_other_encodings(self, tmp_path: Path, text: str, encoding: str, message: str) -> None:
+        (tmp_path / "t.csv").write_text(text, encoding=encoding)
+        with pytest.raises(InputError, match=rf"t.csv: {message}"):
+            load(tmp_path / "t.csv")
+
     def test_unknown_columns_have_their_nearest(self, pets: Path) -> None:
         with pytest.raises(InputError, match=r"unknown column in .*pets.csv 'wieght': did you mean weight\?"):
             load(pets, features=["age", "wieght"])
@@ -137,6 +151,29 @@ class TestTable:
     def test_options_that_have_no_meaning_here(self, pets: Path) -> None:
         with pytest.raises(InputError, match="leave out --image-size"):
             load(pets, image_size=32)
+
+
+class TestSuffixesInCapitals:
+    def test_tables(self, tmp_path: Path, pets: Path) -> None:
+        shouted = pets.rename(tmp_path / "PETS.CSV")
+        assert load(shouted).columns == ("age", "weight", "tame")
+        assert len(load_unlabelled(shouted, shape=(1,), columns=("age",))) == 4
+        pq.write_table(pa.table({"a": [1, 2, 3, 4], "label": ["x", "y"] * 2}), tmp_path / "T.PARQUET")
+        assert load(tmp_path / "T.PARQUET").columns == ("a",)
+        with pytest.raises(InputError, match=r"did you mean .*/PETS\.CSV"):
+            load(tmp_path / "PET.CSV")
+
+    def test_arrays(self, tmp_path: Path) -> None:
+        with (tmp_path / "A.NPZ").open("wb") as file:
+            np.savez(file, features=np.eye(4), labels=[0, 1, 0, 1], logits=np.eye(4, 2))
+        assert load(tmp_path / "A.NPZ").train.shape == (4,)
+        assert load_features(tmp_path / "A.NPZ").logits is not None
+        assert len(load_unlabelled(tmp_path / "A.NPZ", shape=(4,))) == 4
+
+    def test_splits(self, tmp_path: Path) -> None:
+        (tmp_path / "Train.CSV").write_text("a,label\n1,x\n2,y\n")
+        (tmp_path / "TEST.csv").write_text("a,label\n5,x\n")
+        assert len(load(tmp_path).test) == 1
 
 
 class TestNpz:

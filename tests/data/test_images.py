@@ -250,6 +250,11 @@ class TestSize:
         source = load(folder, image_size=5)
         assert source.train.shape == (3, 5, 5)
 
+    @pytest.mark.parametrize("image_size", [0, -3])
+    def test_no_pixels(self, image_folder: Writer, image_size: int) -> None:
+        with pytest.raises(InputError, match=rf"--image-size {image_size}: a side in pixels is at least 1"):
+            load(image_folder({"dog": 3, "cat": 3}), image_size=image_size)
+
     def test_scaled_and_cropped_around_the_centre(self) -> None:
         image = np.zeros((20, 40, 3), dtype=np.uint8)
         image[:, 10:30] = 200  # exactly what a square around the centre keeps

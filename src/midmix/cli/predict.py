@@ -48,7 +48,8 @@ def predict(
     skip_broken
         Go on without images that cannot be decoded, instead of stopping.
     """
-    if out.suffix not in WRITERS:
+    write = WRITERS.get(out.suffix.lower())
+    if write is None:
         raise InputError(f"--out {out}: must end in {' or '.join(WRITERS)}")
     check_file(out)
     model, record = load_model(run)
@@ -70,5 +71,5 @@ def predict(
         columns = [f"probability:{name}" for name in record["classes"]]
         table = pd.concat([table, pd.DataFrame(probabilities.numpy(), columns=columns)], axis=1)
     with whole(out) as part:
-        WRITERS[out.suffix](table, part, index=False)
+        write(table, part, index=False)
     console.print(f"{len(table):,} predictions: {out}", highlight=False, soft_wrap=True)

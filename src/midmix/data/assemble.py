@@ -26,6 +26,10 @@ def assemble(name: str, train: Part, test: Part | None, options: Options) -> Sou
     if test is not None and options.test_fraction is not None:
         raise InputError(f"{name}: has a test split of its own; leave out --test-fraction (test_fraction=)")
     parts = [train] if test is None else [train, test]
+    if options.image_size is not None and options.image_size < 1:
+        raise InputError(
+            f"{name}: --image-size {options.image_size}: a side in pixels is at least 1 (image_size=)"
+        )
     if options.image_size is not None and isinstance(train.rows, Tensor):
         raise InputError(
             f"{name}: holds no encoded images that could be scaled; leave out --image-size (image_size=)"

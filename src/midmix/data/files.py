@@ -24,7 +24,7 @@ def read_file(path: Path, options: Options) -> tuple[Part, Part | None]:
     Raises:
         InputError: of another kind than `FILE_SUFFIXES`, or not readable.
     """
-    if path.suffix not in FILE_SUFFIXES:
+    if path.suffix.lower() not in FILE_SUFFIXES:
         raise InputError(f"{path}: not a kind of file that can be read; use {' '.join(FILE_SUFFIXES)}")
     return _read([path], [], options)
 
@@ -33,6 +33,7 @@ def read_directory(folder: Path, options: Options) -> tuple[Part, Part | None]:
     """A folder with files `train` and `test`, or a folder of images.
 
     Files may be in shards and in a folder `data`, as in a clone from the Hub: `data/train-00000-of-00002.parquet`.
+    Their names may be written with capitals.
 
     Raises:
         InputError: the folder holds neither.
@@ -51,7 +52,7 @@ def read_directory(folder: Path, options: Options) -> tuple[Part, Part | None]:
 
 
 def _shards(folder: Path, split: str, suffix: str) -> list[Path]:
-    pattern = re.compile(rf"{split}(-\d+-of-\d+)?{re.escape(suffix)}")
+    pattern = re.compile(rf"{split}(-\d+-of-\d+)?{re.escape(suffix)}", re.IGNORECASE)
     for place in (folder, folder / "data"):
         if place.is_dir():
             found = sorted(
@@ -63,7 +64,7 @@ def _shards(folder: Path, split: str, suffix: str) -> list[Path]:
 
 
 def _read(train: Sequence[Path], test: Sequence[Path], options: Options) -> tuple[Part, Part | None]:
-    if train[0].suffix == ".npz":
+    if train[0].suffix.lower() == ".npz":
         return read_npz(train[0], test[0] if test else None, options)
     part = part_of_table(read_tables(train), options, where=str(train[0]))
     return part, part_of_table(read_tables(test), options, where=str(test[0]), like=part) if test else None

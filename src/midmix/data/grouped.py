@@ -150,7 +150,7 @@ def _mapping_name(hierarchy: str | Path | None) -> str | None:
     path = Path(hierarchy).expanduser()
     if path.is_file():
         return str(hierarchy)
-    if path.suffix in (".csv", ".tsv") or len(path.parts) > 1:
+    if path.suffix.lower() in (".csv", ".tsv") or len(path.parts) > 1:
         raise InputError(f"--hierarchy {hierarchy}: there is no such file")
     raise unknown("hierarchy", hierarchy, (*BREEDS, "FILE.csv"))
 

@@ -96,7 +96,7 @@ def read(name: str, options: Options) -> tuple[Part, Part | None, Options]:
         return *read_directory(path, options), options
     if path.is_file():
         return *read_file(path, options), options
-    if is_hub_name(name) and not path.parent.exists() and path.suffix not in FILE_SUFFIXES:
+    if is_hub_name(name) and not path.parent.exists() and path.suffix.lower() not in FILE_SUFFIXES:
         return *read_hub(name, options), options
     raise unknown_source(name, path)
 
@@ -144,7 +144,10 @@ def from_arrays(
 def unknown_source(name: str, path: Path) -> InputError:
     """The error for a name that is no source, with the nearest built-in names and files."""
     nearby = list(path.parent.iterdir()) if path.parent.is_dir() else []
-    known = [*BUILTIN, *(str(entry) for entry in nearby if entry.is_dir() or entry.suffix in FILE_SUFFIXES)]
+    known = [
+        *BUILTIN,
+        *(str(entry) for entry in nearby if entry.is_dir() or entry.suffix.lower() in FILE_SUFFIXES),
+    ]
     near = get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}? " if near else ""
     return InputError(

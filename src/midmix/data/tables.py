@@ -38,7 +38,7 @@ def read_tables(paths: Sequence[Path]) -> pa.Table:
     tables = []
     for path in paths:
         try:
-            tables.append(_read_parquet(path) if path.suffix == ".parquet" else _read_csv(path))
+            tables.append(_read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path))
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: not a readable {path.suffix[1:].upper()} file ({reason})") from None
@@ -57,12 +57,26 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    from pyarrow import csv
+    from pyarrow import csv, types
 
-    with path.open(encoding="utf-8", errors="replace") as file:
-        header = file.readline()
+    with path.open("rb") as file:
+        first = file.readline()
+    try:
+        header = first.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _not_utf8(path, "the first line") from None
     delimiter = max(",;\t", key=header.count)
-    return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
+    table = csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
+    for field in table.schema:
+        if types.is_binary(
+            field.type
+        ):  # what Arrow makes of other encodings, and what would be taken for images
+            raise _not_utf8(path, f"column {field.name!r}")
+    return table
+
+
+def _not_utf8(path: Path, what: str) -> InputError:
+    return InputError(f"{path}: {what} is not UTF-8; save the file with the encoding UTF-8")
 
 
 def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part | None = None) -> Part:

@@ -109,15 +109,16 @@ def _read(name: str, columns: tuple[str, ...], shape: tuple[int, ...], image: st
         return ImageFiles(path, paths)
     if not path.is_file():
         raise unknown_source(name, path)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
         return ImageFiles(path.parent, [path])
-    if path.suffix in TABLE_SUFFIXES:
+    if suffix in TABLE_SUFFIXES:
         table = read_tables([path])
         if len(columns) == 1 and shape != (1,) and columns[0] not in table.column_names:
             columns = ()  # the name of an array, which a table need not know
         options = Options(features=columns or None, image=image)
         return rows_of_table(table, options, where=name)[0]
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         arrays = read_arrays(path)
         trained_on = array_of(columns)
         x = next((x for x in (trained_on, *INPUT_ARRAYS) if x in arrays), None)
