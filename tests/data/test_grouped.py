@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from midmix.data import load_grouped
+from midmix.data.hierarchy import read_mapping
 from midmix.errors import InputError
 
 ANIMALS = {"beagle": "dog", "poodle": "dog", "husky": "dog", "tabby": "cat", "siamese": "cat", "carp": "fish"}
@@ -181,6 +182,51 @@ def test_mappings_that_are_none(tmp_path: Path) -> None:
         load_grouped("digits", hierarchy=tmp_path / "none.csv")
     with pytest.raises(InputError, match="unknown hierarchy 'living-18': did you mean living-17"):
         load_grouped("digits", hierarchy="living-18")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,one\nb,one\nc,two\nd,two\n",
+        " a , one\nb, one\n\nc ,two\nd,two",
+        "coarse;Fine\none;a\none; b\ntwo;c\ntwo;d\n",
+        "fine\tsize\tcoarse\na\t\tone\nb\t3\tone\nc\t\ttwo\nd\t\ttwo\n",
+        ',coarse\n"a",one\nb,"one"\nc,two\nd,two\n',
+        "\ufefffine,coarse\r\na,one\r\nb,one\r\nc,two\r\nd,two\r\n",
+        "a one\nb  one\nc two\nd two\n",
+        "breed,species\na,one\nb,one\nc,two\nd,two\n",
+    ],
+)
+def test_forms_of_a_mapping(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text(text, encoding="utf-8")
+    found = read_mapping(path)
+    assert found.items() >= {"a": "one", "b": "one", "c": "two", "d": "two"}.items()
+    assert len(found) == 4 + text.startswith(
+        "breed"
+    )  # only fine,coarse can be told from a class and its group
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; give a line fine,coarse"),
+        (" \n\n", "is empty"),
+        ("fine,coarse\na,one\nb, \n", "line 3 has an empty cell"),
+        ("a,one\na,two\n", "line 2: the fine class 'a' is in two groups"),
+        ("fine,coarse\nbeagle, the small one,dog\n", "line 2 has 3 cells, the first line 2; put names"),
+        ("fine,coarse\nbeagle\n", "line 2 has 1 cells"),
+        ('fine,coarse\n"beagle,dog\n', "not a readable CSV file"),
+        ("beagle\n", "needs a column fine and a column coarse, but has beagle"),
+    ],
+)
+def test_mappings_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_mapping(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
 def test_options_that_do_not_fit(table: Write, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,29 +94,55 @@ def hierarchy_of(
 def read_mapping(path: Path) -> dict[str, str]:
     """A mapping from fine class to group: a CSV or TSV file with columns `fine` and `coarse`, or of two columns.
 
+    Two columns need no header. Spaces around a cell are no part of it.
+
     Raises:
         InputError: the file cannot be read so, a cell is empty, or a fine class stands in two groups.
     """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a readable CSV file of fine and coarse classes ({reason})") from None
-    if not {"fine", "coarse"} <= set(table.columns):
-        if table.shape[1] != 2:
-            raise InputError(
-                f"{path}: needs a column fine and a column coarse, but has {', '.join(map(str, table.columns))}"
-            )
-        table.columns = pd.Index(["fine", "coarse"])
+    rows = _rows(path)
+    if not rows:
+        raise InputError(f"{path}: is empty; give a line fine,coarse and then the group of each fine class")
+    header = [cell.lower() for cell in rows[0][1]]
+    if {"fine", "coarse"} <= set(header):
+        places = header.index("fine"), header.index("coarse")
+        del rows[0]
+    elif len(header) == 2:
+        places = 0, 1
+        if not header[0]:  # the header of a table whose classes are its index
+            del rows[0]
+    else:
+        raise InputError(f"{path}: needs a column fine and a column coarse, but has {', '.join(rows[0][1])}")
     found: dict[str, str] = {}
-    for line, (fine, coarse) in enumerate(zip(table["fine"], table["coarse"], strict=True), start=2):
-        if not fine.strip() or not coarse.strip():
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}: line {line} has {len(cells)} cells, the first line {len(header)}; put names that "
+                "hold a delimiter into quotes"
+            )
+        fine, coarse = (cells[place] for place in places)
+        if not fine or not coarse:
             raise InputError(f"{path}: line {line} has an empty cell; give each fine class its group")
         if found.setdefault(fine, coarse) != coarse:
             raise in_two_groups(f"{path}, line {line}", fine, found[fine], coarse)
     return found
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines of a CSV file that are not empty, with their numbers; the delimiter is found."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = text.lstrip().partition("\n")[0]
+        delimiter = max(",;\t|", key=first.count)
+        if delimiter not in first:  # names of one word with a space between
+            delimiter = " "
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+        )
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable CSV file of fine and coarse classes ({reason})") from None
+    return [(line, cells) for line, cells in rows if any(cells)]
 
 
 def in_two_groups(where: str, fine: str, one: str, other: str) -> InputError:
