@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -56,6 +57,11 @@ class TestTable:
         path = tmp_path / ("pets.tsv" if delimiter == "\t" else "pets.csv")
         path.write_text(PETS.replace(",", delimiter))
         assert load(path).columns == ("age", "weight", "tame")
+
+    def test_a_label_column_of_lists(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"a": [1, 2], "emb": [[1.0], [2.0]]}), tmp_path / "t.parquet")
+        with pytest.raises(InputError, match=r"column 'emb': is of type list.*; a label is a class index"):
+            load(tmp_path / "t.parquet", label="emb")
 
     def test_a_folder_of_train_and_test(self, tmp_path: Path) -> None:
         (tmp_path / "train.csv").write_text("a,b,label\n1,2,0\n3,4,1\n5,6,1\n")
@@ -226,6 +232,32 @@ class TestNpz:
         with pytest.raises(InputError, match="not a readable NPZ file"):
             load(tmp_path / "a.npz")
 
+    def test_a_single_array(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", np.eye(3))
+        (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+        with pytest.raises(InputError, match=r"a.npz: not a readable NPZ file \(it is a single array, as"):
+            load(tmp_path / "a.npz")
+
+    def test_compressed_bytes_that_are_damaged(self, tmp_path: Path) -> None:
+        np.savez_compressed(tmp_path / "a.npz", x=np.arange(4000) % 7, y=np.arange(4000))
+        content = bytearray((tmp_path / "a.npz").read_bytes())
+        content[100:140] = bytes(40)
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(InputError, match="not a readable NPZ file"):
+            load(tmp_path / "a.npz")
+
+    def test_a_file_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        np.savez(tmp_path / "a.npz", x=np.eye(4), y=[0, 1, 0, 1])
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", refuse)  # the superuser, who may run this, reads everything
+        with pytest.raises(
+            InputError, match=r"not a readable NPZ file \(it cannot be read: Permission denied"
+        ):
+            load(tmp_path / "a.npz")
+
 
 class TestArrays:
     def test_tensors_and_class_names(self) -> None:
@@ -268,6 +300,14 @@ class TestArrays:
             (np.eye(4), [0, 1, float("inf"), 1], "row 2 .* is inf"),
             (np.eye(4), [0, "a", 1, 1], "labels are of type int and str; .* all alike"),
             (np.eye(4), [0, 1j, 1, 1], "labels are of type"),
+            (
+                np.eye(4),
+                np.array([5, 1, 2**63 + 5, 1], np.uint64),
+                "row 2 .* is 9223372036854775813, too large",
+            ),
+            (np.eye(4), [0, 1e300, 0, 1], r"row 1 .* is 1e\+300, too large for a class index; give"),
+            (np.eye(4), [np.ones(2), np.ones(3), "a", "b"], "labels are of type ndarray and str"),
+            (np.eye(4), ["a", "b", pd.NA, "b"], "row 2 .* is missing"),
             (
                 np.array([[1.0, np.inf]] * 4),
                 [0, 1, 0, 1],
@@ -395,6 +435,15 @@ class TestUnknownSource:
     def test_says_what_a_source_is(self, name: str) -> None:
         with pytest.raises(InputError, match=r"a source|A source|source folder"):
             load(name)
+
+    @pytest.mark.parametrize("name", ["a" * 300, "~nobody-of-this-name/a.csv"])
+    def test_names_that_are_no_paths(self, name: str) -> None:
+        for read in (load, lambda source: load_unlabelled(source, shape=(2,))):
+            with pytest.raises(
+                InputError, match=r"cannot be looked up on the disk .*; check the name"
+            ) as caught:
+                read(name)
+            assert len(str(caught.value)) < 200
 
     def test_nearest_names(self, tmp_path: Path, pets: Path) -> None:
         with pytest.raises(InputError, match=r"unknown source 'digts': did you mean digits\?"):

@@ -16,7 +16,7 @@ from midmix.data.builtin import GROUPS
 from midmix.data.hierarchy import Hierarchy, hierarchy_of, in_two_groups, read_mapping
 from midmix.data.labelled import Labelled, Source
 from midmix.data.labels import listing
-from midmix.data.load import read
+from midmix.data.load import path_of, read
 from midmix.data.options import Options
 from midmix.data.part import LabelColumn, Part
 from midmix.data.splits import draw_per_class
@@ -147,7 +147,7 @@ def load_grouped(
 def _mapping_name(hierarchy: str | Path | None) -> str | None:
     if hierarchy is None or str(hierarchy) in BREEDS:
         return None if hierarchy is None else str(hierarchy)
-    path = Path(hierarchy).expanduser()
+    path = path_of(str(hierarchy))
     if path.is_file():
         return str(hierarchy)
     if path.suffix.lower() in (".csv", ".tsv") or len(path.parts) > 1:

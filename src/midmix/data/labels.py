@@ -19,7 +19,8 @@ def checked(values: np.ndarray, *, where: str) -> np.ndarray:
     Whole numbers stored as floats are integers; truth values are the names `False` and `True`.
 
     Raises:
-        InputError: a label is missing, negative, not an integer, or neither number nor text; the row is named.
+        InputError: a label is missing, negative, not an integer, too large, or neither number nor text; the row is
+            named.
 
     Example:
         >>> checked(np.array([0.0, 2.0]), where="labels")
@@ -39,9 +40,7 @@ def checked(values: np.ndarray, *, where: str) -> np.ndarray:
             "(for one-hot rows: their argmax)"
         )
     if values.dtype.kind == "O":
-        missing = np.array(
-            [v is None or v != v or (isinstance(v, str) and not v.strip()) for v in values], dtype=bool
-        )
+        missing = np.array([_is_missing(value) for value in values], dtype=bool)
     elif values.dtype.kind == "U":
         missing = np.char.strip(values) == ""
     else:
@@ -76,7 +75,22 @@ def checked(values: np.ndarray, *, where: str) -> np.ndarray:
             f"{where}: the label of row {row} (counting from 0) is negative ({values[row]:g}); "
             "number the classes from 0, and remove rows without a label"
         )
+    if values.dtype.kind != "i" and (values >= 2**63).any():
+        row = first(values >= 2**63)
+        raise InputError(
+            f"{where}: the label of row {row} (counting from 0) is {values[row]}, too large for a class index; "
+            "give such numbers as text"
+        )
     return values.astype(np.int64)
+
+
+def _is_missing(value: object) -> bool:
+    if value is None or isinstance(value, str):
+        return value is None or not value.strip()
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA does not say; nor does an array, which is no label at all
+        return np.ndim(value) == 0  # type: ignore[arg-type]
 
 
 def encode(

@@ -85,7 +85,7 @@ def load(
 
 def read(name: str, options: Options) -> tuple[Part, Part | None, Options]:
     """The rows of a source as they stand in it, and how to assemble them: what `load` begins with."""
-    path = Path(name).expanduser()
+    path = path_of(name)
     if name in BUILTIN:
         if options != Options():
             raise InputError(
@@ -139,6 +139,25 @@ def from_arrays(
     if x_test is not None and y_test is not None:
         test = part_from_arrays(x_test, y_test, where=f"{name} (test)", classes=classes)
     return assemble(name, train, test, Options(test_fraction=test_fraction, seed=seed))
+
+
+def path_of(name: str) -> Path:
+    """The path that a name is, whether there is anything or not.
+
+    Raises:
+        InputError: the system takes no such path.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # too long, not to be looked into, or the home of an unknown user
+        reason = error.strerror if isinstance(error, OSError) else error
+        shown = f"{name[:60]}…" if len(name) > 60 else name
+        raise InputError(f"{shown!r}: cannot be looked up on the disk ({reason}); check the name") from None
+    return path
 
 
 def unknown_source(name: str, path: Path) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,18 +27,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         InputError: the file is not an NPZ file of plain arrays.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        pickled = "allow_pickle" in str(error)
-        reason = (
-            "it holds pickled objects, which are not read"
-            if pickled
-            else "it is cut off or of another format"
-        )
-        raise InputError(
-            f"{path}: not a readable NPZ file ({reason}); save arrays with numpy.savez"
-        ) from None
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, np.ndarray):
+                with file:
+                    return {name: file[name] for name in file.files}
+        reason = "it is a single array, as numpy.save writes one"
+    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
+            reason = "it holds pickled objects, which are not read"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = f"it cannot be read: {error.strerror}"
+        else:
+            reason = "it is cut off or of another format"
+    raise InputError(f"{path}: not a readable NPZ file ({reason}); save arrays with numpy.savez")
 
 
 def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Part | None]:

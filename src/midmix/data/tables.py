@@ -145,6 +145,10 @@ def _labels(table: pa.Table, name: str, where: str) -> LabelColumn:
     import pyarrow as pa
 
     column = column_of(table, name, where=where)
+    if pa.types.is_nested(column.type):
+        raise InputError(
+            f"{where}, column {name!r}: is of type {column.type}; a label is a class index (0, 1, …) or a name"
+        )
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     # A column of integers with a hole would become floats; objects keep the hole visible as None.

@@ -16,7 +16,7 @@ from midmix.data.encoded import Encoded, ImageFiles
 from midmix.data.files import FILE_SUFFIXES
 from midmix.data.folder import IMAGE_SUFFIXES, image_files
 from midmix.data.labelled import Inputs
-from midmix.data.load import load, unknown_source
+from midmix.data.load import load, path_of, unknown_source
 from midmix.data.npz import INPUT_ARRAYS, read_arrays
 from midmix.data.options import Options
 from midmix.data.tables import TABLE_SUFFIXES, read_tables, rows_of_table
@@ -97,7 +97,7 @@ def load_unlabelled(
 
 
 def _read(name: str, columns: tuple[str, ...], shape: tuple[int, ...], image: str | None) -> Tensor | Encoded:
-    path = Path(name).expanduser()
+    path = path_of(name)
     if name in BUILTIN:
         inputs = load(name).test.inputs
         assert isinstance(inputs, Tensor)
