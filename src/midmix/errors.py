@@ -17,7 +17,11 @@ class InputError(ValueError):
     """
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
+class UnknownNameError(InputError):
+    """A name that nobody knows, for callers that can say more about it; see `unknown`."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that nobody knows, with the nearest names that are valid.
 
     Example:
@@ -27,4 +31,4 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     names = sorted(known)
     near = get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}? " if near else ""
-    return InputError(f"unknown {kind} {str(name)!r}: {hint}Known: {', '.join(names)}")
+    return UnknownNameError(f"unknown {kind} {str(name)!r}: {hint}Known: {', '.join(names)}")

@@ -12,7 +12,7 @@ import pytest
 
 from midmix.data import load_grouped
 from midmix.data.hierarchy import read_mapping
-from midmix.errors import InputError
+from midmix.errors import InputError, UnknownNameError
 
 ANIMALS = {"beagle": "dog", "poodle": "dog", "husky": "dog", "tabby": "cat", "siamese": "cat", "carp": "fish"}
 Write = Callable[..., Path]
@@ -265,5 +265,26 @@ def test_tiny_imagenet(real_data: Path) -> None:
 
 
 def test_a_folder_of_images_has_no_column(image_folder: Write) -> None:
+    folder = image_folder({"a": 2, "b": 2})
+    with pytest.raises(
+        InputError,
+        match=r"pets: holds no table, so no column of groups; .* --hierarchy .* fine and coarse, or",
+    ):
+        load_grouped(folder)
     with pytest.raises(InputError, match="leave out options on columns"):
-        load_grouped(image_folder({"a": 2, "b": 2}))
+        load_grouped(folder, coarse="kind")
+
+
+def test_only_unknown_columns_are_told_of_the_flags(
+    table: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(without("carp"))
+    with pytest.raises(UnknownNameError, match="did you mean fine_label") as caught:
+        load_grouped(path, fine="fine_lable", hierarchy=mapping(tmp_path, ANIMALS))
+    assert "--coarse" not in str(caught.value)
+    with pytest.raises(InputError, match=r"did you mean fine_label.* with --fine and --coarse, or give"):
+        load_grouped(path, fine="fine_lable")
+    monkeypatch.chdir(tmp_path)
+    Path("unknown column.csv").write_text("x,fine_label,coarse_label\n")  # what it is called says nothing
+    with pytest.raises(InputError, match=r"no rows$"):
+        load_grouped("unknown column.csv")

@@ -51,6 +51,11 @@ def read_directory(folder: Path, options: Options) -> tuple[Part, Part | None]:
     return read_folder(folder)
 
 
+def holds_table(folder: Path) -> bool:
+    """Whether `read_directory` finds files in this folder; else it takes it for one of images."""
+    return any(_shards(folder, "train", suffix) for suffix in FILE_SUFFIXES)
+
+
 def _shards(folder: Path, split: str, suffix: str) -> list[Path]:
     pattern = re.compile(rf"{split}(-\d+-of-\d+)?{re.escape(suffix)}", re.IGNORECASE)
     for place in (folder, folder / "data"):

@@ -13,6 +13,7 @@ from torch import Tensor
 from midmix.data.assemble import assemble
 from midmix.data.breeds import BREEDS, breeds_groups
 from midmix.data.builtin import GROUPS
+from midmix.data.files import holds_table
 from midmix.data.hierarchy import Hierarchy, hierarchy_of, in_two_groups, read_mapping
 from midmix.data.labelled import Labelled, Source
 from midmix.data.labels import listing
@@ -21,7 +22,7 @@ from midmix.data.options import Options
 from midmix.data.part import LabelColumn, Part
 from midmix.data.splits import draw_per_class
 from midmix.data.taxonomy import find_taxonomy
-from midmix.errors import InputError, unknown
+from midmix.errors import InputError, UnknownNameError, unknown
 
 Pick = Literal["first", "random"]
 FINE, COARSE = "fine_label", "coarse_label"
@@ -109,10 +110,17 @@ def load_grouped(
         skip_broken=skip_broken,
         seed=seed,
     )
+    path = path_of(name)
+    asked = fine or coarse or columns or image
+    if name and by_column and not asked and path.is_dir() and not holds_table(path):
+        raise InputError(
+            f"{name}: holds no table, so no column of groups; name the group of each class with --hierarchy "
+            f"(hierarchy=), a CSV file with columns fine and coarse, or one of {', '.join(BREEDS)}"
+        )
     try:
         train, test, options = read(name, options)
-    except InputError as error:
-        if not by_column or not str(error).startswith(("unknown column", "unknown array")):
+    except UnknownNameError as error:
+        if not by_column:
             raise
         raise InputError(
             f"{error}; name the columns of fine and coarse labels with --fine and --coarse, or give --hierarchy"
