@@ -89,4 +89,4 @@ def test_named_classes_without_a_row(midmix, arrays, tmp_path):
     assert "classes without a row, whose measures stay unknown: 'b'" in outcome.err
     table = pd.read_parquet(tmp_path / "out" / "measures.parquet").set_index("class")
     assert table.loc[["<script>", "b", "c"], "count"].tolist() == [30, 0, 30]
-    assert np.isnan(table.loc["b", "alignment"])
+    assert table["alignment"].isna()["b"]

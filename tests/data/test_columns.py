@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ def lists(kind: pa.DataType, rows: object = None) -> pa.Array:
     return pa.array(VECTORS.tolist() if rows is None else rows, kind)
 
 
-def both(path: Path, **options: object) -> np.ndarray:
+def both(path: Path, **options: Any) -> np.ndarray:
     """All rows of a source, sorted."""
     source = load(path, **options)
     rows = torch.cat([torch.as_tensor(data.inputs) for data in (source.train, source.test)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -387,7 +388,7 @@ class TestUnlabelled:
 class TestMeasuredFeatures:
     def test_named_classes_without_a_row_are_kept_where_they_have_logits(self, tmp_path: Path) -> None:
         rows = np.random.default_rng(0)
-        arrays = {
+        arrays: dict[str, Any] = {
             "features": rows.normal(size=(30, 5)),
             "labels": np.arange(30) % 3 + (np.arange(30) % 3 == 2),  # 0, 1, 3
             "classes": ["a", "b", "c", "d"],
@@ -401,8 +402,9 @@ class TestMeasuredFeatures:
         assert found.notes == ("classes without a row, whose measures stay unknown: 'c'",)
         np.savez(tmp_path / "head.npz", **arrays, head_weight=np.ones((4, 5)))
         assert load_features(tmp_path / "head.npz").classes == ("a", "b", "c", "d")
-        for logits in ({}, {"logits": np.ones((30, 3))}):
-            np.savez(tmp_path / "present.npz", **arrays, **logits)
+        present: list[dict[str, Any]] = [arrays, {**arrays, "logits": np.ones((30, 3))}]
+        for given in present:
+            np.savez(tmp_path / "present.npz", **given)
             found = load_features(tmp_path / "present.npz")
             assert found.classes == ("a", "b", "d")
             assert found.notes == ("classes without a training row are left out: 'c'",)
