@@ -268,7 +268,9 @@ def test_a_source_with_other_classes_than_the_model(midmix, table, tmp_path):
     outcome = midmix("evaluate", run, "digits")
     assert outcome.code == 2
     assert "digits" in outcome.complaint
-    assert "cat" in outcome.complaint
+    assert "'0', '1', '2', '3', '4' and 5 more" in outcome.complaint
+    assert "it knows '<b>emu</b>', 'cat', 'dog';" in outcome.complaint
+    assert "--label" in outcome.complaint
 
 
 def test_files_that_would_execute_code_are_refused(midmix, tmp_path):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from midmix import data
-from midmix.cli.console import console, introduce
+from midmix.cli.console import console, introduce, note
 from midmix.cli.flags import Config, SourceFlags
 from midmix.cli.tables import measured
+from midmix.data import Labelled, Source, place_of
+from midmix.data.builtin import BUILTIN
+from midmix.data.labels import listing
 from midmix.errors import InputError
 from midmix.measures import classification
 from midmix.training import answer, load_model
+from midmix.training.identity import rows_digest
 
 
 def evaluate(
@@ -21,24 +29,69 @@ def evaluate(
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
 ) -> None:
-    """Measure a trained model on the test split of a source: accuracy by class and by shot, calibration.
+    """Measure a trained model on labelled rows: accuracy by class and by shot, calibration.
+
+    The rows are a source's test split. Where it has none, they are all of its rows, save that of the source which the
+    model was trained on they are those that were held out then.
 
     Parameters
     ----------
     run
         Folder of a finished run: that of `midmix train`, or `DIR/runs/NAME` of `midmix compare`.
     source
-        As for `midmix compare`; the classes must be those that the model was trained on.
+        As for `midmix compare`, with classes that the model was trained on. What the model was trained on is read as it
+        was then; features of other tables are found by their names.
     """
     model, record = load_model(run)
-    loaded = data.load(source, **reading.options())
-    introduce(loaded)
-    if list(loaded.test.classes) != record["classes"] or list(loaded.test.shape) != record["shape"]:
-        raise InputError(
-            f"{source}: {len(loaded.test.classes)} classes of rows {list(loaded.test.shape)} are not what {run} was "
-            f"trained on: {len(record['classes'])} classes ({', '.join(record['classes'][:5])}, …) "
-            f"of rows {record['shape']}"
-        )
-    answers = answer(model, loaded.test, classifier=record.get("classifier"))
+    loaded, rows = _load(run, source, record, reading.options())
+    tested = _labelled(run, loaded, record)
+    note(f"measured: {rows}")
+    answers = answer(model, tested, classifier=record.get("classifier"))
     found = classification(answers.logits, answers.labels, record["class_counts"])
-    console.print(measured(found, record, f"{run} on the test split of {loaded.name}"))
+    console.print(measured(found, record, f"{run} on {rows}"))
+
+
+def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any]) -> tuple[Source, str]:
+    """The source, and in words which of its rows are its test rows."""
+    known = {**record.get("reading", {})}  # records of old have none
+    trained_on = place_of(source) == known.pop("source", place_of(record["source"]))
+    options = given
+    if trained_on:
+        options = {**given, **known, **{name: value for name, value in given.items() if value}}
+    columns = record["columns"]
+    by_name = len(columns) > 1 or record["shape"] == [1]  # one name of many features is that of an array
+    if by_name and options["features"] is None and source not in BUILTIN and not source.endswith(".npz"):
+        options["features"] = columns
+    split = trained_on or options["test_fraction"] is not None
+    loaded = data.load(source, **options, split=split)
+    introduce(loaded)
+    count = f"{len(loaded.test):,}"
+    if not len(loaded.train):
+        return loaded, f"all {count} rows of {source}"
+    if trained_on and loaded.drawn and "train_rows" in record:
+        if rows_digest(loaded.train) != record["train_rows"]:
+            raise InputError(
+                f"{source}: was changed, or is read or split otherwise, since {run} was trained on it, so that rows "
+                "which it was trained on could be measured; leave out flags that differ, or give other rows in a file "
+                "of their own"
+            )
+        return loaded, f"the {count} rows of {source} that were held out in training"
+    return loaded, f"the {count} test rows of {source}"
+
+
+def _labelled(run: Path, source: Source, record: dict[str, Any]) -> Labelled:
+    """The test rows with the model's own numbers of their classes."""
+    tested, classes = source.test, record["classes"]
+    others = [name for name in tested.classes if name not in classes]
+    if others:
+        raise InputError(
+            f"{source.name}: has classes that {run} was not trained on: {listing(others)}; "
+            f"it knows {listing(classes)}; name the labels with --label, or leave the rows of other classes out"
+        )
+    if list(tested.shape) != record["shape"]:
+        raise InputError(
+            f"{source.name}: has rows {list(tested.shape)}, but {run} was trained on rows {record['shape']}; choose "
+            "features with --features, or the size of images with --image-size"
+        )
+    numbers = torch.tensor([classes.index(name) for name in tested.classes])
+    return replace(tested, labels=numbers[tested.labels], classes=tuple(classes))

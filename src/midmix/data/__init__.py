@@ -5,7 +5,7 @@ from midmix.data.features import LabelledFeatures, load_features
 from midmix.data.grouped import Grouped, load_grouped
 from midmix.data.hierarchy import Hierarchy
 from midmix.data.labelled import Inputs, Labelled, LazyInputs, Source
-from midmix.data.load import from_arrays, load
+from midmix.data.load import from_arrays, load, place_of
 from midmix.data.long_tail import Profile, long_tailed, profile_counts
 from midmix.data.splits import split_hash, validation_split
 from midmix.data.unlabelled import Unlabelled, load_unlabelled
@@ -27,6 +27,7 @@ __all__ = [
     "load_grouped",
     "load_unlabelled",
     "long_tailed",
+    "place_of",
     "profile_counts",
     "split_hash",
     "validation_split",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from midmix.data import images
@@ -17,8 +18,10 @@ from midmix.errors import InputError
 DEFAULT_TEST_FRACTION = 0.2
 
 
-def assemble(name: str, train: Part, test: Part | None, options: Options) -> Source:
+def assemble(name: str, train: Part, test: Part | None, options: Options, *, split: bool = True) -> Source:
     """Decode, check and number the rows of a source, and draw its test split if it has none.
+
+    Without `split` all rows of such a source are test rows.
 
     Raises:
         InputError: for everything that `load` refuses in rows and labels.
@@ -48,6 +51,8 @@ def assemble(name: str, train: Part, test: Part | None, options: Options) -> Sou
         return Source(name, splits[0], splits[1], train.columns, notes)
 
     (whole,) = splits
+    if not split:
+        return Source(name, whole.select(torch.arange(0)), whole, train.columns, notes)
     fraction = DEFAULT_TEST_FRACTION if options.test_fraction is None else options.test_fraction
     single = [classes[c] for c in (whole.counts() == 1).nonzero().flatten().tolist()]
     if single:
@@ -57,7 +62,8 @@ def assemble(name: str, train: Part, test: Part | None, options: Options) -> Sou
         )
     train_rows, test_rows = validation_split(whole.labels, fraction=fraction, seed=options.seed)
     note = f"test split: {len(test_rows)} of {len(whole)} rows, drawn by class with seed {options.seed}"
-    return Source(name, whole.select(train_rows), whole.select(test_rows), train.columns, (*notes, note))
+    drawn = whole.select(train_rows), whole.select(test_rows)
+    return Source(name, *drawn, train.columns, (*notes, note), drawn=True)
 
 
 def _encode(parts: Sequence[Part], name: str) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -89,6 +90,9 @@ class Source:
             NPZ file's array; empty for image files and unnamed features.
         notes: one line for each choice that was made for the user, to be shown: which split is the test split,
             columns that were left out, broken images that were skipped.
+        drawn: whether the test rows were drawn from the source's rows, for it has no test split of its own.
+        reading: the keywords that `load` was called with, its `source` as `place_of` has it; empty for rows from
+            elsewhere.
     """
 
     name: str
@@ -96,3 +100,5 @@ class Source:
     test: Labelled
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    drawn: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict)

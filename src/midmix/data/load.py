@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def load(
     image_size: int | None = None,
     skip_broken: bool = False,
     seed: int = 0,
+    split: bool = True,
 ) -> Source:
     """Labelled training and test data of a source.
 
@@ -55,6 +57,8 @@ def load(
         image_size: side in pixels of the square that images are scaled and cropped to.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
         seed: draws the test split where the source has none.
+        split: whether to draw it. Without, all rows of such a source are test rows, to measure a model by, and none
+            are there to train on; built-in sets have theirs always.
 
     Returns:
         The source; `.notes` has a line for everything that was chosen for the user.
@@ -80,7 +84,25 @@ def load(
         seed=seed,
     )
     name = str(source)
-    return assemble(name, *read(name, options))
+    found = assemble(name, *read(name, options), split=split or name in BUILTIN)
+    reading = {
+        **asdict(options),
+        "features": None if columns is None else list(columns),
+        "source": place_of(name),
+    }
+    del reading["coarse"]  # of `load_grouped`
+    return replace(found, reading=reading)
+
+
+def place_of(source: str) -> str:
+    """One text for a source, however its path is written: the whole path of a file or folder, else the name.
+
+    Example:
+        >>> place_of("digits"), place_of("./src") == place_of("src/")
+        ('digits', True)
+    """
+    path = Path(source).expanduser()
+    return str(path.resolve()) if source not in BUILTIN and path.exists() else source
 
 
 def read(name: str, options: Options) -> tuple[Part, Part | None, Options]:

@@ -215,6 +215,7 @@ def train_run(
         "criterion": run.line.criterion,
         "seed": run.seed,
         "source": source.name,
+        "reading": dict(source.reading),
         "columns": list(source.columns),
         "shape": list(split.train.shape),
         "classes": list(classes),

@@ -59,6 +59,8 @@ def draw_split(
         >>> draw_split(load("digits"), seed=0, imbalance=50).train.counts().tolist()
         [107, 69, 44, 29, 18, 12, 7, 5, 3, 2]
     """
+    if not len(source.train):
+        raise InputError(f"{source.name}: has no training rows")
     rows = torch.arange(len(source.train))
     held_out = rows[:0]
     if validation:
