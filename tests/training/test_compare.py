@@ -219,6 +219,30 @@ def test_a_record_of_a_comparison_that_was_cut_is_said_so(content, run, tmp_path
         run(tmp_path, ("erm",), seeds=1)
 
 
+def test_a_source_is_told_by_its_rows_however_it_is_called(run, blobs, short, tmp_path):
+    results = run(tmp_path, ("erm",), seeds=1)
+    renamed = replace(blobs, name="./blobs/")
+    again = compare(renamed, parse_lines(["erm"]), tmp_path, short, seeds=1, validation=0.2, jobs=1)
+    pd.testing.assert_frame_equal(again, results)
+
+
+def test_rows_that_are_decoded_on_access_are_told_by_their_place_too(pictures, short, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    settings = replace(short, network="resnet-8", width=4, epochs=1)
+
+    def started(name: str) -> None:
+        compare(
+            replace(pictures, name=name), parse_lines(["erm"]), tmp_path / "out", settings, seeds=1, jobs=1
+        )
+
+    started("photos")
+    for name in ("photos/", "./photos", str(tmp_path / "photos")):
+        started(name)
+    with pytest.raises(InputError, match=r"source is '.*photos' there and 'pictures' here"):
+        started("pictures")
+
+
 def test_a_folder_with_other_files_is_refused_and_left_alone(run, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="is not an empty folder and holds no comparison"):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from midmix.data import Source
+from midmix.data import Source, place_of
 from midmix.errors import InputError
 from midmix.files import check_folder, read_record, whole
 from midmix.training.fit import Moment
@@ -95,7 +95,7 @@ def carry_out(task: Task, runs: Sequence[Run], folder: Path, manner: Manner) -> 
             "comparisons start their own processes (--jobs): run this without a launcher, "
             "or train one line over several processes with midmix train"
         )
-    _claim(folder, _specification(task, runs[0]))
+    _claim(folder, task.source, _specification(task, runs[0]))
     left = [run for run in runs if not task.rows(folder / RUNS / run.name)]
     jobs = _jobs(task.source) if manner.jobs is None else manner.jobs
     jobs = min(jobs, max(len(left), 1))
@@ -231,12 +231,17 @@ def _specification(task: Task, run: Run) -> dict[str, Any]:
     return {**task.specification(), "source": task.source.name, **run.specification(task.source)}
 
 
-def _claim(folder: Path, specification: dict[str, Any]) -> None:
+def _claim(folder: Path, source: Source, specification: dict[str, Any]) -> None:
     """Makes the folder this comparison's, or sees that it is."""
     check_comparison(folder)
     path = folder / SPECIFICATION
     if path.is_file():
-        differ = differences(read_record(path, "a comparison's record"), specification)
+        theirs = read_record(path, "a comparison's record")
+        # The rows tell a source, however it is called; of rows that are decoded on access only some are looked at.
+        read = "train_rows" in theirs and isinstance(source.train.inputs, torch.Tensor)
+        if read or place_of(str(theirs.get("source"))) == place_of(source.name):
+            theirs["source"] = source.name
+        differ = differences(theirs, specification)
         if differ and (folder / RUNS).is_dir():
             raise InputError(
                 f"{folder}: holds another comparison ({'; '.join(differ)}); choose another folder with --out"
