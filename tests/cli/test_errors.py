@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from typing import get_args
@@ -291,6 +292,34 @@ def test_a_run_record_that_is_not_one(midmix, table, tmp_path):
     outcome = midmix("evaluate", tmp_path / "run", table)
     assert outcome.code == 2
     assert "run.json" in outcome.complaint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is missing"), (b"PK", "is cut off"), (b"", "is cut off")]
+)
+def test_a_run_without_its_answers(midmix, table, tmp_path, content, said):
+    base = ("train", table, "--epochs", 1, "--out", tmp_path / "run")
+    assert midmix(*base).code == 0
+    (tmp_path / "run" / "test.npz").unlink()
+    if content is not None:
+        (tmp_path / "run" / "test.npz").write_bytes(content)
+    for command in (base, ("analyze", tmp_path / "run", "--out", tmp_path / "out")):
+        outcome = midmix(*command)
+        assert outcome.code == 2
+        assert f"test.npz: {said}" in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_may_not_be_read(midmix, table, tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "run.json").write_text("{}")
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    outcome = midmix("evaluate", tmp_path, table)
+    assert outcome.code == 1
+    assert f"{tmp_path / 'run.json'}: may not be used (Permission denied)" in outcome.complaint
+    assert "written (" not in outcome.complaint
 
 
 def test_a_comparison_under_a_launcher(midmix, table, tmp_path, monkeypatch):

@@ -54,9 +54,14 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _say("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG):
-            raise
         place = f"{error.filename}: " if error.filename else ""
+        if error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+        ):  # of reading or of writing: the error does not say which
+            return _say(f"{place}may not be used ({error.strerror}); see who may read and write it", FAILED)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+            raise
         hint = (
             "; finished runs and the last whole checkpoint are kept, and the same command goes on from them"
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -251,9 +252,20 @@ def train_run(
 
 
 def read_answers(folder: Path) -> Answers:
-    """What a finished run's model made of the test rows at the last epoch."""
-    with np.load(folder / TEST, allow_pickle=False) as file:
-        return Answers(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+    """What a finished run's model made of the test rows at the last epoch.
+
+    Raises:
+        InputError: where they are not there, or cannot be read.
+    """
+    path = folder / TEST
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Answers(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+    except (FileNotFoundError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else "is cut off, or of another kind"
+        raise InputError(
+            f"{path}: {reason}; bring it back from a copy, or train again into another folder"
+        ) from error
 
 
 def read_features(folder: Path) -> LabelledFeatures:
