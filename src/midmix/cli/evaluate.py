@@ -60,7 +60,12 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
         options = {**given, **known, **{name: value for name, value in given.items() if value}}
     columns = record["columns"]
     by_name = len(columns) > 1 or record["shape"] == [1]  # one name of many features is that of an array
-    if by_name and options["features"] is None and source not in BUILTIN and not source.endswith(".npz"):
+    if (
+        by_name
+        and options["features"] is None
+        and source not in BUILTIN
+        and not source.lower().endswith(".npz")
+    ):
         options["features"] = columns
     split = trained_on or options["test_fraction"] is not None
     loaded = data.load(source, **options, split=split)
