@@ -20,7 +20,7 @@ aside = Console(stderr=True)
 
 def note(text: str) -> None:
     """A line on standard error, for what a user should know but did not ask for."""
-    aside.print(f"[dim]{escape(text)}[/dim]", highlight=False)
+    aside.print(f"[dim]{escape(text)}[/dim]", highlight=False, soft_wrap=True)  # a path stays in one piece
 
 
 def introduce(source: Source) -> None:
