@@ -6,8 +6,11 @@
     mix.loss(logits).backward()
 
 The mixing methods and their parts are here; `midmix.measures`, `midmix.losses`, `midmix.data`, `midmix.models`,
-`midmix.training` and `midmix.reports` are rooms of their own, imported when they are asked for.
+`midmix.training`, `midmix.reports` and `midmix.integrations` are rooms of their own, imported when they are asked for.
 """
+
+from importlib import import_module
+from types import ModuleType
 
 from midmix.errors import InputError
 from midmix.mixing import (
@@ -36,3 +39,12 @@ __all__ = [
     "recipe",
     "recipes",
 ]
+
+_ROOMS = ("data", "integrations", "losses", "measures", "mixing", "models", "reports", "training")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """A room, imported now that it is asked for: `import midmix` alone takes no longer than torch does."""
+    if name in _ROOMS:
+        return import_module(f"midmix.{name}")
+    raise AttributeError(f"module 'midmix' has no attribute {name!r}")

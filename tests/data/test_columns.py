@@ -71,11 +71,12 @@ def test_whole_numbers_and_truth_values(parquet: Write) -> None:
     assert both(path).tolist() == sorted(np.column_stack([bits, counts]).tolist())
 
 
-def test_beside_scalar_columns_in_the_order_asked_for(parquet: Write) -> None:
+def test_scalar_columns_beside_an_embedding_only_where_they_are_asked_for(parquet: Write) -> None:
     path = parquet(age=np.arange(8), emb=lists(pa.list_(pa.float32())), name=list("abcdefgh"))
     source = load(path)
-    assert source.columns == ("age", "emb[0]", "emb[1]", "emb[2]")
-    assert source.notes[0] == "columns that are not features: 'name'"
+    assert source.columns == ("emb[0]", "emb[1]", "emb[2]")
+    assert source.notes[0] == "columns that are not features: 'age', 'name'"
+    assert load(path, features=["age", "emb"]).columns == ("age", "emb[0]", "emb[1]", "emb[2]")
     assert load(path, features=["emb", "age"]).columns == ("emb[0]", "emb[1]", "emb[2]", "age")
     expected = np.column_stack([VECTORS, np.arange(8)])
     assert np.array_equal(

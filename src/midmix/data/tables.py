@@ -216,10 +216,9 @@ def _feature_columns(
                 raise InputError(f"{where}: column {name!r} is the label and cannot be a feature too")
         return options.features, ()
     others = [field for field in table.schema if field.name not in (label, options.coarse)]
-    numeric = tuple(
-        field.name
-        for field in others
-        if (is_number(field.type) or is_vector(field.type)) and field.name not in _INDEX_NAMES
+    # Beside a column of embeddings a number is more likely an id than a feature.
+    numeric = tuple(field.name for field in others if is_vector(field.type)) or tuple(
+        field.name for field in others if is_number(field.type) and field.name not in _INDEX_NAMES
     )
     if not numeric:
         raise InputError(

@@ -77,7 +77,8 @@ def _curve(axes: Axes, table: pd.DataFrame, position: int, label: str) -> None:
         return
     colour = line_colour(position)
     epochs = table["epoch"].to_numpy()
-    axes.fill_between(epochs, table["low"], table["high"], color=colour, alpha=0.1, linewidth=0)
+    low, high = (table[end].clip(0, 1) for end in ("low", "high"))  # shares: few seeds make wider intervals
+    axes.fill_between(epochs, low, high, color=colour, alpha=0.1, linewidth=0)
     axes.plot(
         epochs,
         table["mean"],
