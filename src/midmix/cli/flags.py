@@ -46,7 +46,7 @@ class SourceFlags:
     "Column or array of the labels. [default: label or labels]"
 
     features: str | None = None
-    "Columns of the features, separated by commas. [default: columns of embeddings; else every numeric column but the label]"
+    "Columns of the features, separated by commas. [default: embeddings; else all numeric columns but the label]"
 
     image: str | None = None
     "Column of the images. [default: the only column of image bytes]"
