@@ -6,7 +6,8 @@
     mix.loss(logits).backward()
 
 The mixing methods and their parts are here; `midmix.measures`, `midmix.losses`, `midmix.data`, `midmix.models`,
-`midmix.training`, `midmix.reports` and `midmix.integrations` are rooms of their own, imported when they are asked for.
+`midmix.training`, `midmix.decisions`, `midmix.reports` and `midmix.integrations` are rooms of their own, imported when
+they are asked for.
 """
 
 from importlib import import_module
@@ -40,7 +41,7 @@ __all__ = [
     "recipes",
 ]
 
-_ROOMS = ("data", "integrations", "losses", "measures", "mixing", "models", "reports", "training")
+_ROOMS = ("data", "decisions", "integrations", "losses", "measures", "mixing", "models", "reports", "training")
 
 
 def __getattr__(name: str) -> ModuleType:
