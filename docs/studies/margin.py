@@ -669,7 +669,7 @@ def draw_growth(axis: Any) -> None:
 
 
 def draw_experiment(axis: Any, findings: Sequence[Finding]) -> None:
-    fine = np.linspace(0.5, 1, 501)
+    fine = np.linspace(0.5025, 0.75, 501)  # a logit axis has no 1
     low, high = np.array([margin_band(float(weight)) for weight in fine]).T
     axis.fill_between(
         fine, low, np.minimum(high, 99), color="tab:blue", alpha=0.12, lw=0, label="band of theorem 1"
