@@ -23,7 +23,14 @@ from midmix.measures.calibration import (
 )
 from midmix.measures.estimate import Estimate
 from midmix.measures.logit_margins import Margins, margins
-from midmix.measures.margin_law import margin_band, required_margin
+from midmix.measures.margin_law import (
+    critical_weight,
+    equilibrium_margins,
+    imbalance_exponent,
+    linear_head_rate,
+    margin_band,
+    required_margin,
+)
 from midmix.measures.neural_collapse import NC2, nc1, nc2, nc3, nc4
 from midmix.measures.report import BETTER, CollapseReport, collapse_report, report_of
 from midmix.measures.streaming import Collapse
@@ -51,7 +58,11 @@ __all__ = [
     "classification",
     "collapse_report",
     "confusion_matrix",
+    "critical_weight",
+    "equilibrium_margins",
     "expected_calibration_error",
+    "imbalance_exponent",
+    "linear_head_rate",
     "margin_band",
     "margins",
     "nc1",
