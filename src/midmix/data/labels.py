@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midmix.data.part import LabelColumn
+from midmix.data.dataset import LabelColumn
 from midmix.errors import InputError
+
+_UNSHOWN = ("Cc", "Cs", "Zl", "Zp")
+"""Control characters, surrogates (which stand for bytes that are no UTF-8), and line breaks."""
 
 
 def checked(values: np.ndarray, *, where: str) -> np.ndarray:
@@ -145,6 +149,16 @@ def encode(
     if untested:
         notes.append(f"classes without a test row, whose accuracy stays unknown: {listing(untested)}")
     return train_indices, test_indices, classes, tuple(notes)
+
+
+def printable(text: str) -> str:
+    r"""A text with control characters, and bytes that are no UTF-8, escaped, as it can be shown and written anywhere.
+
+    Example:
+        >>> printable("a\x1b[31mb"), printable("été")
+        ('a\\x1b[31mb', 'été')
+    """
+    return "".join(repr(sign)[1:-1] if unicodedata.category(sign) in _UNSHOWN else sign for sign in text)
 
 
 def listing(names: Sequence[str], *, most: int = 5) -> str:

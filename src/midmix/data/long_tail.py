@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from midmix.data.splits import draw_per_class
+from midmix.data.split import draw_per_class
 from midmix.errors import InputError, unknown
 
 Profile = Literal["exp", "step"]

@@ -5,14 +5,45 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from torch import Tensor
+
+from midmix.data.dataset import RawSource
+from midmix.data.encoded import Encoded
 from midmix.data.options import Options
-from midmix.data.part import Part
-from midmix.data.splits import TEST_NAMES
-from midmix.data.tables import is_unlabelled, part_of_table
+from midmix.data.readers.reader import READERS, Place, Reader, readers, unknown_source
+from midmix.data.readers.table import is_unlabelled, part_of_table
+from midmix.data.split import TEST_NAMES
 from midmix.errors import InputError
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 _PROBE_SECONDS = 10.0
+
+
+@READERS.register(name="hub")
+class Hub(Reader):
+    """Names that are not on the disk, nor look like a file of a folder that is."""
+
+    order = 100
+    what = "a Hugging Face data set, owner/name"
+
+    def takes(self, place: Place) -> bool:
+        """Whether it is such a name; nothing is asked of the network yet."""
+        suffixes = [suffix for reader in readers() for suffix in reader.suffixes]
+        path = place.path
+        return (
+            is_hub_name(place.name)
+            and not path.exists()
+            and not path.parent.exists()
+            and place.suffix not in suffixes
+        )
+
+    def read(self, place: Place, options: Options) -> RawSource:
+        """The training and test rows."""
+        return read_hub(place.name, options)
+
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | Encoded:
+        """Nothing: what is predicted is on the disk."""
+        raise unknown_source(place)
 
 
 def is_hub_name(name: str) -> bool:
@@ -25,7 +56,7 @@ def is_hub_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and not name.startswith(".")
 
 
-def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
+def read_hub(name: str, options: Options) -> RawSource:
     """Training and test rows of a data set on the Hub; downloads it, unless it is in the cache of `datasets`.
 
     The test rows are the split `test`, or where that has no labels, or is missing, `validation`.
@@ -59,8 +90,8 @@ def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
         if split in tables and not is_unlabelled(tables[split], options, where=f"{name}, {split}"):
             notes = () if split == "test" else (f"test split: the split {split}",)
             test = part_of_table(tables[split], options, where=f"{name}, {split}", like=train)
-            return replace(train, notes=(*train.notes, *notes)), test
-    return train, None
+            return RawSource(replace(train, notes=(*train.notes, *notes)), test)
+    return RawSource(train)
 
 
 def _probe(repository: str) -> None:

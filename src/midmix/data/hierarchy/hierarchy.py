@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from midmix.data.labelled import Labelled
+from midmix.data.dataset import Labelled
 from midmix.data.labels import listing
 from midmix.errors import InputError
 

@@ -12,19 +12,42 @@ from torch import Tensor
 
 from midmix.data.arrays import check_names
 from midmix.data.columns import column_of, features_of, is_number, is_vector
+from midmix.data.dataset import LabelColumn, RawSource, RawSplit
 from midmix.data.encoded import ImageColumn
 from midmix.data.labels import checked
 from midmix.data.options import Options
-from midmix.data.part import LabelColumn, Part
+from midmix.data.readers.reader import READERS, FileReader, Place
 from midmix.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 _LABEL_NAMES = ("label", "labels")
 _INDEX_NAMES = ("__index_level_0__", "Unnamed: 0", "")
 """Columns that pandas writes for a row's number; they are not features."""
+
+
+@READERS.register(name="table")
+class Table(FileReader):
+    """Tables on the disk."""
+
+    what = "a Parquet or CSV file"
+    suffixes = (".parquet", ".csv", ".tsv")
+
+    def read_files(self, train: list[Path], test: list[Path], options: Options) -> RawSource:
+        """The rows of the tables of each split."""
+        part = part_of_table(read_tables(train), options, where=str(train[0]))
+        if not test:
+            return RawSource(part)
+        return RawSource(part, part_of_table(read_tables(test), options, where=str(test[0]), like=part))
+
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | ImageColumn:
+        """The rows of a table that may have no labels."""
+        table = read_tables([place.path])
+        columns = options.features or ()
+        if len(columns) == 1 and shape != (1,) and columns[0] not in table.column_names:
+            options = replace(options, features=None)  # the name of an array, which a table need not know
+        return rows_of_table(table, options, where=place.name)[0]
 
 
 def read_tables(paths: Sequence[Path]) -> pa.Table:
@@ -79,7 +102,7 @@ def _not_utf8(path: Path, what: str) -> InputError:
     return InputError(f"{path}: {what} is not UTF-8; save the file with the encoding UTF-8")
 
 
-def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part | None = None) -> Part:
+def part_of_table(table: pa.Table, options: Options, *, where: str, like: RawSplit | None = None) -> RawSplit:
     """Labels, and images or features, of an Arrow table.
 
     Args:
@@ -97,7 +120,7 @@ def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part |
         options = replace(options, features=like.columns)
     rows, columns, notes = rows_of_table(table, options, where=where, label=label)
     coarse = None if options.coarse is None else _labels(table, options.coarse, where)
-    return Part(where, rows, labels, columns, notes, coarse)
+    return RawSplit(where, rows, labels, columns, notes, coarse)
 
 
 def rows_of_table(
