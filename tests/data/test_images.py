@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from midmix.data import Labelled, images, load, load_unlabelled
-from midmix.data.encoded import decode
+from midmix.data.encoded import decode, size_of
 from midmix.errors import InputError
 
 Writer = Callable[..., Path]
@@ -427,3 +427,15 @@ class TestUnlabelled:
     def test_images_for_a_model_of_features(self, image_folder: Writer) -> None:
         with pytest.raises(InputError, match=r"holds images, but the model wants rows of shape \[64\]"):
             load_unlabelled(image_folder({"a": 1}), shape=(64,))
+
+
+@pytest.mark.parametrize("read", [lambda data: decode(data, size=None), size_of], ids=["decode", "size_of"])
+def test_a_program_is_no_image(read: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(
+        "subprocess.Popen", lambda *call, **_: started.append(call)
+    )  # Ghostscript, if anything
+    monkeypatch.setattr("subprocess.check_call", lambda *call, **_: started.append(call))
+    with pytest.raises(ValueError, match="not an image"):
+        read(encode(Image.new("RGB", (4, 4)), "EPS"))
+    assert not started

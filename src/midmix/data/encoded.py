@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SIXTEEN_BITS = ("PNG", "PPM")
 """Formats without wider grey values, whose 16 bits Pillow may open as 32."""
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats of pixels. Others are programs (EPS would be run by Ghostscript) or refer to other files."""
 _WIDE = {"F": "float", "I": "32-bit or signed integer"}
 """What Pillow's modes are."""
 
@@ -89,7 +91,7 @@ def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
     if not data:
         raise ValueError("empty")
     try:
-        with Image.open(BytesIO(data)) as image:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
             wanted = None if size is None else size[::-1]  # Pillow has the width first
             if wanted is not None:
                 image.draft("RGB", wanted)
@@ -114,7 +116,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     if not data:
         raise ValueError("empty")
     try:
-        with Image.open(BytesIO(data)) as image:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
             _check_range(image)
             return image.height, image.width
     except UnidentifiedImageError:
