@@ -69,7 +69,9 @@ def test_an_own_reader_is_asked_by_everything_that_reads(numbers: Path) -> None:
 
 
 def test_without_it_nobody_reads_the_file(numbers: Path) -> None:
-    with pytest.raises(InputError, match=r"not a kind of file that can be read; use \.parquet \.csv \.tsv \.npz"):
+    with pytest.raises(
+        InputError, match=r"not a kind of file that can be read; use \.parquet \.csv \.tsv \.npz"
+    ):
         load(numbers)
 
 

@@ -5,7 +5,7 @@ from midmix.data.dataset import Inputs, LabelColumn, Labelled, LazyInputs, RawSo
 from midmix.data.features import LabelledFeatures, load_features
 from midmix.data.hierarchy import Grouped, Hierarchy, load_grouped
 from midmix.data.load import from_arrays, load, place_of
-from midmix.data.long_tail import Profile, long_tailed, profile_counts
+from midmix.data.long_tail import Profile, Ranks, long_tailed, profile_counts
 from midmix.data.options import Options
 from midmix.data.readers import READERS, Place, Reader
 from midmix.data.split import split_hash, validation_split
@@ -23,6 +23,7 @@ __all__ = [
     "Options",
     "Place",
     "Profile",
+    "Ranks",
     "RawSource",
     "RawSplit",
     "Reader",
