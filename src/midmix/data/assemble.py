@@ -15,6 +15,7 @@ from midmix.data.split import validation_split
 from midmix.errors import InputError
 
 DEFAULT_TEST_FRACTION = 0.2
+LARGEST_SIDE = 8192
 
 
 def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True) -> Source:
@@ -32,6 +33,10 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     if options.image_size is not None and options.image_size < 1:
         raise InputError(
             f"{name}: --image-size {options.image_size}: a side in pixels is at least 1 (image_size=)"
+        )
+    if options.image_size is not None and options.image_size > LARGEST_SIDE:
+        raise InputError(
+            f"{name}: --image-size {options.image_size}: a side in pixels is at most {LARGEST_SIDE} (image_size=)"
         )
     if options.image_size is not None and isinstance(train.rows, Tensor):
         raise InputError(

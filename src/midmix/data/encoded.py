@@ -57,11 +57,13 @@ class ImageFiles:
 class ImageColumn:
     """Images in an Arrow column, as bytes or in the Hub's layout, a struct of `bytes` and `path`.
 
-    The bytes stay in Arrow's memory, or in the file that it maps; a null in `bytes` is read from `path`.
+    The bytes stay in Arrow's memory, or in the file that it maps; a null in `bytes` is read from `path`,
+    which must lead to a regular file inside one of `folders`; a relative one starts at the first of these.
     """
 
     data: pa.ChunkedArray
     paths: pa.ChunkedArray | None
+    folders: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.data)
@@ -73,8 +75,15 @@ class ImageColumn:
     def read(self, row: int) -> bytes:
         data: bytes | None = self.data[row].as_py()
         if data is None and self.paths is not None and self.paths[row].is_valid:
-            return Path(self.paths[row].as_py()).read_bytes()
+            return self._inside(self.paths[row].as_py()).read_bytes()
         return data or b""
+
+    def _inside(self, path: str) -> Path:
+        for folder in self.folders:
+            found = (folder / path).resolve()
+            if found.is_relative_to(folder.resolve()) and found.is_file():
+                return found
+        raise ValueError("its path leads to no regular file inside the source's folder")
 
 
 def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:

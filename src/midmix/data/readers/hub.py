@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from torch import Tensor
 
@@ -65,6 +66,7 @@ def read_hub(name: str, options: Options) -> RawSource:
         InputError: there is no network, no such data set or configuration, or no training split.
     """
     import datasets
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     repository, _, configuration = name.partition(":")
     _probe(repository)
@@ -85,11 +87,19 @@ def read_hub(name: str, options: Options) -> RawSource:
     }
     if "train" not in tables:
         raise InputError(f"{name}: has no split named train, only {', '.join(tables)}")
-    train = part_of_table(tables["train"], options, where=f"{name}, train")
+    # Images that only have a path lie where the download was put.
+    folders = (
+        Path(datasets.config.HF_CACHE_HOME),
+        Path(datasets.config.HF_DATASETS_CACHE),
+        Path(HF_HUB_CACHE),
+    )
+    train = part_of_table(tables["train"], options, where=f"{name}, train", folders=folders)
     for split in TEST_NAMES:
         if split in tables and not is_unlabelled(tables[split], options, where=f"{name}, {split}"):
             notes = () if split == "test" else (f"test split: the split {split}",)
-            test = part_of_table(tables[split], options, where=f"{name}, {split}", like=train)
+            test = part_of_table(
+                tables[split], options, where=f"{name}, {split}", like=train, folders=folders
+            )
             return RawSource(replace(train, notes=(*train.notes, *notes)), test)
     return RawSource(train)
 
