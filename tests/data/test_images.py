@@ -482,3 +482,17 @@ def test_metadata_that_cannot_be_read(tmp_path: Path, metadata: bytes) -> None:
 def test_a_side_beyond_reason(image_folder: Writer) -> None:
     with pytest.raises(InputError, match="--image-size 1000000: a side in pixels is at most 8192"):
         load(image_folder({"dog": 3, "cat": 3}), image_size=1_000_000)
+
+
+def test_names_that_cannot_be_shown_are_escaped(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"red\x1b[31m"):
+        folder = os.fsencode(tmp_path / "pets") + b"/" + name
+        os.makedirs(folder)  # noqa: PTH103  (a path of bytes)
+        for k in range(2):
+            with open(folder + b"/%d.png" % k, "wb") as file:  # noqa: PTH123
+                file.write(encode(Image.new("RGB", (4, 4))))
+    source = load(tmp_path / "pets", test_fraction=0.5)
+    assert source.train.classes == (r"caf\udce9", r"red\x1b[31m")
+    rows = load_unlabelled(tmp_path / "pets", shape=(3, 4, 4))
+    assert rows.names[::2] == (r"caf\udce9/0.png", r"red\x1b[31m/0.png")
+    assert all(name.isprintable() for name in rows.names)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from midmix.data.text import printable
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from PIL.Image import Image
@@ -47,7 +49,7 @@ class ImageFiles:
         return len(self.paths)
 
     def name(self, row: int) -> str:
-        return str(self.paths[row].relative_to(self.folder))
+        return printable(str(self.paths[row].relative_to(self.folder)))
 
     def read(self, row: int) -> bytes:
         return self.paths[row].read_bytes()

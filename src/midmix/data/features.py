@@ -85,7 +85,8 @@ def load_features(
         train.labels, test.labels if test else None, where=name, keep_names=every
     )
     labels = first if second is None else torch.cat([first, second])
-    absent = [label for c, label in enumerate(classes) if not bool((labels == c).any())]
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    absent = [label for label, count in zip(classes, counts, strict=True) if not count]
     if absent:
         notes = (*notes, f"classes without a row, whose measures stay unknown: {listing(absent)}")
     logits, head = _logits(rows, train.columns, given, classes, name), None

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from midmix.data.assemble import assemble
-from midmix.data.dataset import LabelColumn, Labelled, RawSplit, Source
+from midmix.data.dataset import Labelled, RawSplit, Source
 from midmix.data.hierarchy.breeds import BREEDS, breeds_groups
 from midmix.data.hierarchy.hierarchy import Hierarchy, hierarchy_of, in_two_groups, read_mapping
 from midmix.data.hierarchy.taxonomy import find_taxonomy
-from midmix.data.labels import listing
+from midmix.data.labels import listing, name_of
 from midmix.data.options import OptionKeywords, Options
 from midmix.data.readers.builtin import GROUPS
 from midmix.data.readers.images import ImageFolder
@@ -161,16 +161,12 @@ def _pairs(parts: Sequence[RawSplit], name: str) -> tuple[dict[str, str], list[s
         assert part.coarse is not None
         pairs = dict.fromkeys(zip(part.labels.values.tolist(), part.coarse.values.tolist(), strict=True))
         for coarse in sorted({coarse for _, coarse in pairs}):
-            order.setdefault(_name(coarse, part.coarse))
+            order.setdefault(name_of(coarse, part.coarse.names))
         for fine, coarse in pairs:
-            label, group = _name(fine, part.labels), _name(coarse, part.coarse)
+            label, group = name_of(fine, part.labels.names), name_of(coarse, part.coarse.names)
             if found.setdefault(label, group) != group:
                 raise in_two_groups(name, label, found[label], group)
     return found, list(order)
-
-
-def _name(value: object, column: LabelColumn) -> str:
-    return str(value) if column.names is None else column.names[int(str(value))]
 
 
 def _narrowed(grouped: Grouped, classes: int, pick: Pick, seed: int) -> Grouped:

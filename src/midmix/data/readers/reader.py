@@ -12,8 +12,8 @@ from torch import Tensor
 
 from midmix.data.dataset import RawSource
 from midmix.data.encoded import Encoded
-from midmix.data.labels import printable
 from midmix.data.options import Options
+from midmix.data.text import printable
 from midmix.errors import InputError
 from midmix.registry import Registry
 
