@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from midmix.data import breeds, load_grouped
-from midmix.data.breeds import BREEDS, Breeds, breeds_groups
-from midmix.data.taxonomy import Taxonomy, find_taxonomy, read_wordnet
+from midmix.data import load_grouped
+from midmix.data.hierarchy import breeds
+from midmix.data.hierarchy.breeds import BREEDS, Breeds, breeds_groups
+from midmix.data.hierarchy.taxonomy import Taxonomy, find_taxonomy, read_wordnet
 from midmix.errors import InputError
 
 # A line of data.noun: id, file, n, number of words in hex, (word, id)…, number of pointers, pointers…, gloss.
@@ -172,7 +173,7 @@ def test_no_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         find_taxonomy(tmp_path)
     monkeypatch.setitem(sys.modules, "nltk", None)
     monkeypatch.setitem(sys.modules, "nltk.data", None)
-    with pytest.raises(InputError, match=r"pip install 'midmix\[wordnet\]'"):
+    with pytest.raises(InputError, match=r"pip install nltk and run python -m nltk\.downloader wordnet"):
         find_taxonomy(None)
 
 

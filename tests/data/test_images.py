@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
 from midmix.data import Labelled, images, load, load_unlabelled
-from midmix.data.encoded import decode
+from midmix.data.encoded import decode, size_of
 from midmix.errors import InputError
 
 Writer = Callable[..., Path]
@@ -427,3 +429,70 @@ class TestUnlabelled:
     def test_images_for_a_model_of_features(self, image_folder: Writer) -> None:
         with pytest.raises(InputError, match=r"holds images, but the model wants rows of shape \[64\]"):
             load_unlabelled(image_folder({"a": 1}), shape=(64,))
+
+
+@pytest.mark.parametrize("read", [lambda data: decode(data, size=None), size_of], ids=["decode", "size_of"])
+def test_a_program_is_no_image(read: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(
+        "subprocess.Popen", lambda *call, **_: started.append(call)
+    )  # Ghostscript, if anything
+    monkeypatch.setattr("subprocess.check_call", lambda *call, **_: started.append(call))
+    with pytest.raises(ValueError, match="not an image"):
+        read(encode(Image.new("RGB", (4, 4)), "EPS"))
+    assert not started
+
+
+class TestPathsInTables:
+    def table(self, folder: Path, paths: list[str]) -> Path:
+        images = pa.array([{"bytes": None, "path": path} for path in paths])
+        labels = [k % 2 for k in range(len(paths))]
+        pq.write_table(pa.table({"img": images, "label": labels}), folder / "t.parquet")
+        return folder / "t.parquet"
+
+    def test_inside_the_folder(self, image_folder: Writer) -> None:
+        folder = image_folder({"a": 4})
+        paths = [f"a/{k:03}.png" for k in range(3)] + [str(folder / "a" / "003.png")]
+        assert len(load_unlabelled(self.table(folder, paths), shape=(3, 8, 8))) == 4
+        assert len(load(self.table(folder, paths)).test) == 2
+
+    @pytest.mark.parametrize("way", ["dots", "whole", "link", "pipe"])
+    def test_nothing_else_is_opened(self, image_folder: Writer, tmp_path: Path, way: str) -> None:
+        folder = image_folder({"a": 3})
+        secret = tmp_path / "secret.png"
+        secret.write_bytes((folder / "a" / "000.png").read_bytes())
+        (folder / "link").symlink_to(secret)
+        os.mkfifo(folder / "pipe")  # to read it would wait for ever
+        path = {"dots": "../secret.png", "whole": str(secret)}.get(way, way)
+        with pytest.raises(InputError, match="no regular file inside the source's folder"):
+            load(self.table(folder, ["a/000.png", "a/001.png", "a/002.png", path]))
+
+
+@pytest.mark.parametrize("metadata", [b"", b"{", b'{"info": 3}', b'{"info": {"features": {"label": 1}}}'])
+def test_metadata_that_cannot_be_read(tmp_path: Path, metadata: bytes) -> None:
+    table = pa.table({"a": [1, 2, 3, 4], "label": [0, 1, 0, 1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": metadata}), tmp_path / "t.parquet")
+    with pytest.raises(
+        InputError, match=r"t.parquet: its metadata `huggingface`, .* cannot be read"
+    ) as caught:
+        load(tmp_path / "t.parquet")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_side_beyond_reason(image_folder: Writer) -> None:
+    with pytest.raises(InputError, match="--image-size 1000000: a side in pixels is at most 8192"):
+        load(image_folder({"dog": 3, "cat": 3}), image_size=1_000_000)
+
+
+def test_names_that_cannot_be_shown_are_escaped(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"red\x1b[31m"):
+        folder = os.fsencode(tmp_path / "pets") + b"/" + name
+        os.makedirs(folder)  # noqa: PTH103  (a path of bytes)
+        for k in range(2):
+            with open(folder + b"/%d.png" % k, "wb") as file:  # noqa: PTH123
+                file.write(encode(Image.new("RGB", (4, 4))))
+    source = load(tmp_path / "pets", test_fraction=0.5)
+    assert source.train.classes == (r"caf\udce9", r"red\x1b[31m")
+    rows = load_unlabelled(tmp_path / "pets", shape=(3, 4, 4))
+    assert rows.names[::2] == (r"caf\udce9/0.png", r"red\x1b[31m/0.png")
+    assert all(name.isprintable() for name in rows.names)

@@ -103,3 +103,28 @@ def test_ratio_below_1(ratio: float) -> None:
 def test_unknown_profile_names_the_nearest() -> None:
     with pytest.raises(InputError, match=r"unknown profile 'stpe': did you mean step\?"):
         long_tailed(balanced(2, 5), imbalance_ratio=2, profile="stpe", seed=0)  # type: ignore[arg-type]
+
+
+def test_drawn_ranks_are_the_same_profile_over_other_classes() -> None:
+    labels = balanced(10, 500)
+    counts = [
+        labels[long_tailed(labels, imbalance_ratio=100, seed=seed, ranks="drawn")].bincount().tolist()
+        for seed in range(200)
+    ]
+    expected = profile_counts(500, 10, imbalance_ratio=100)
+    assert all(sorted(found, reverse=True) == expected for found in counts)
+    assert {found.index(500) for found in counts} == set(range(10))
+    again = long_tailed(labels, imbalance_ratio=100, seed=7, ranks="drawn")
+    assert labels[again].bincount().tolist() == counts[7]
+
+
+def test_fixed_ranks_are_the_default_and_draw_the_rows_that_they_always_drew() -> None:
+    labels = torch.arange(2).repeat_interleave(6)
+    assert long_tailed(labels, imbalance_ratio=3, seed=0, ranks="fixed").equal(
+        long_tailed(labels, imbalance_ratio=3, seed=0)
+    )
+    short = torch.arange(3).repeat_interleave(torch.tensor([100, 1, 100]))
+    found = short[long_tailed(short, imbalance_ratio=5, seed=1, ranks="drawn")].bincount()
+    assert found[1] == 1  # no class gives more than it has, whatever its rank
+    with pytest.raises(InputError, match=r"unknown ranks 'drwan': did you mean drawn\?"):
+        long_tailed(labels, imbalance_ratio=2, seed=0, ranks="drwan")  # type: ignore[arg-type]

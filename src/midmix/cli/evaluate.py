@@ -13,8 +13,8 @@ from midmix.cli.console import console, introduce, note
 from midmix.cli.flags import Config, SourceFlags
 from midmix.cli.tables import measured
 from midmix.data import Labelled, Source, place_of
-from midmix.data.builtin import BUILTIN
 from midmix.data.labels import listing
+from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
 from midmix.measures import classification
 from midmix.training import answer, load_model

@@ -1,23 +1,32 @@
 """Sources as labelled arrays, long-tailed subsamples, splits and augmentation."""
 
 from midmix.data.augment import crop_flip
+from midmix.data.dataset import Inputs, LabelColumn, Labelled, LazyInputs, RawSource, RawSplit, Source
 from midmix.data.features import LabelledFeatures, load_features
-from midmix.data.grouped import Grouped, load_grouped
-from midmix.data.hierarchy import Hierarchy
-from midmix.data.labelled import Inputs, Labelled, LazyInputs, Source
+from midmix.data.hierarchy import Grouped, Hierarchy, load_grouped
 from midmix.data.load import from_arrays, load, place_of
-from midmix.data.long_tail import Profile, long_tailed, profile_counts
-from midmix.data.splits import split_hash, validation_split
+from midmix.data.long_tail import Profile, Ranks, long_tailed, profile_counts
+from midmix.data.options import Options
+from midmix.data.readers import READERS, Place, Reader
+from midmix.data.split import split_hash, validation_split
 from midmix.data.unlabelled import Unlabelled, load_unlabelled
 
 __all__ = [
+    "READERS",
     "Grouped",
     "Hierarchy",
     "Inputs",
+    "LabelColumn",
     "Labelled",
     "LabelledFeatures",
     "LazyInputs",
+    "Options",
+    "Place",
     "Profile",
+    "Ranks",
+    "RawSource",
+    "RawSplit",
+    "Reader",
     "Source",
     "Unlabelled",
     "crop_flip",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midmix.data.dataset import LabelColumn, RawSplit
 from midmix.data.labels import checked
-from midmix.data.part import LabelColumn, Part
 from midmix.errors import InputError
 
 
@@ -20,7 +20,7 @@ def part_from_arrays(
     where: str,
     classes: Sequence[str] | None = None,
     coarse: np.ndarray | None = None,
-) -> Part:
+) -> RawSplit:
     """One split of arrays, checked.
 
     Args:
@@ -52,7 +52,7 @@ def part_from_arrays(
             raise InputError(
                 f"{where}: {len(labels)} labels but {len(groups.values)} groups; give one group a row"
             )
-    return Part(
+    return RawSplit(
         where, inputs_of_array(values, where=where), LabelColumn(checked_labels, names), coarse=groups
     )
 

@@ -8,30 +8,35 @@ import torch
 from torch import Tensor
 
 from midmix.data import images
-from midmix.data.labelled import Inputs, Labelled, Source
+from midmix.data.dataset import Inputs, Labelled, RawSource, RawSplit, Source
 from midmix.data.labels import encode, listing
 from midmix.data.options import Options
-from midmix.data.part import Part
-from midmix.data.splits import validation_split
+from midmix.data.split import validation_split
 from midmix.errors import InputError
 
 DEFAULT_TEST_FRACTION = 0.2
+LARGEST_SIDE = 8192
 
 
-def assemble(name: str, train: Part, test: Part | None, options: Options, *, split: bool = True) -> Source:
+def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True) -> Source:
     """Decode, check and number the rows of a source, and draw its test split if it has none.
 
-    Without `split` all rows of such a source are test rows.
+    Without `split` all rows of such a source are test rows, save where the source itself says what is drawn.
 
     Raises:
         InputError: for everything that `load` refuses in rows and labels.
     """
+    train, test = raw.train, raw.test
     if test is not None and options.test_fraction is not None:
         raise InputError(f"{name}: has a test split of its own; leave out --test-fraction (test_fraction=)")
-    parts = [train] if test is None else [train, test]
+    parts = list(raw.splits)
     if options.image_size is not None and options.image_size < 1:
         raise InputError(
             f"{name}: --image-size {options.image_size}: a side in pixels is at least 1 (image_size=)"
+        )
+    if options.image_size is not None and options.image_size > LARGEST_SIDE:
+        raise InputError(
+            f"{name}: --image-size {options.image_size}: a side in pixels is at most {LARGEST_SIDE} (image_size=)"
         )
     if options.image_size is not None and isinstance(train.rows, Tensor):
         raise InputError(
@@ -51,9 +56,10 @@ def assemble(name: str, train: Part, test: Part | None, options: Options, *, spl
         return Source(name, splits[0], splits[1], train.columns, notes)
 
     (whole,) = splits
-    if not split:
+    given = raw.test_fraction if raw.test_fraction is not None else options.test_fraction
+    if not split and raw.test_fraction is None:
         return Source(name, whole.select(torch.arange(0)), whole, train.columns, notes)
-    fraction = DEFAULT_TEST_FRACTION if options.test_fraction is None else options.test_fraction
+    fraction = DEFAULT_TEST_FRACTION if given is None else given
     single = [classes[c] for c in (whole.counts() == 1).nonzero().flatten().tolist()]
     if single:
         raise InputError(
@@ -66,14 +72,16 @@ def assemble(name: str, train: Part, test: Part | None, options: Options, *, spl
     return Source(name, *drawn, train.columns, (*notes, note), drawn=True)
 
 
-def _encode(parts: Sequence[Part], name: str) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:
+def _encode(parts: Sequence[RawSplit], name: str) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:
     train, test, classes, notes = encode(
         parts[0].labels, parts[1].labels if len(parts) == 2 else None, where=name
     )
     return [train] if test is None else [train, test], classes, notes
 
 
-def _open(parts: list[Part], options: Options, name: str) -> tuple[list[Inputs], list[Part], tuple[str, ...]]:
+def _open(
+    parts: list[RawSplit], options: Options, name: str
+) -> tuple[list[Inputs], list[RawSplit], tuple[str, ...]]:
     """Inputs of each part, the parts without the rows that could not be read, and a note on those."""
     encoded = [part.rows for part in parts if not isinstance(part.rows, Tensor)]
     if len(encoded) < len(parts):

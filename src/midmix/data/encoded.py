@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from midmix.data.text import printable
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from PIL.Image import Image
 
 _SIXTEEN_BITS = ("PNG", "PPM")
 """Formats without wider grey values, whose 16 bits Pillow may open as 32."""
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats of pixels. Others are programs (EPS would be run by Ghostscript) or refer to other files."""
 _WIDE = {"F": "float", "I": "32-bit or signed integer"}
 """What Pillow's modes are."""
 
@@ -45,7 +49,7 @@ class ImageFiles:
         return len(self.paths)
 
     def name(self, row: int) -> str:
-        return str(self.paths[row].relative_to(self.folder))
+        return printable(str(self.paths[row].relative_to(self.folder)))
 
     def read(self, row: int) -> bytes:
         return self.paths[row].read_bytes()
@@ -55,11 +59,13 @@ class ImageFiles:
 class ImageColumn:
     """Images in an Arrow column, as bytes or in the Hub's layout, a struct of `bytes` and `path`.
 
-    The bytes stay in Arrow's memory, or in the file that it maps; a null in `bytes` is read from `path`.
+    The bytes stay in Arrow's memory, or in the file that it maps; a null in `bytes` is read from `path`,
+    which must lead to a regular file inside one of `folders`; a relative one starts at the first of these.
     """
 
     data: pa.ChunkedArray
     paths: pa.ChunkedArray | None
+    folders: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.data)
@@ -71,8 +77,15 @@ class ImageColumn:
     def read(self, row: int) -> bytes:
         data: bytes | None = self.data[row].as_py()
         if data is None and self.paths is not None and self.paths[row].is_valid:
-            return Path(self.paths[row].as_py()).read_bytes()
+            return self._inside(self.paths[row].as_py()).read_bytes()
         return data or b""
+
+    def _inside(self, path: str) -> Path:
+        for folder in self.folders:
+            found = (folder / path).resolve()
+            if found.is_relative_to(folder.resolve()) and found.is_file():
+                return found
+        raise ValueError("its path leads to no regular file inside the source's folder")
 
 
 def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
@@ -89,7 +102,7 @@ def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
     if not data:
         raise ValueError("empty")
     try:
-        with Image.open(BytesIO(data)) as image:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
             wanted = None if size is None else size[::-1]  # Pillow has the width first
             if wanted is not None:
                 image.draft("RGB", wanted)
@@ -114,7 +127,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     if not data:
         raise ValueError("empty")
     try:
-        with Image.open(BytesIO(data)) as image:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
             _check_range(image)
             return image.height, image.width
     except UnidentifiedImageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from midmix.data.labels import encode, listing
 from midmix.data.load import read
-from midmix.data.npz import read_arrays
 from midmix.data.options import Options
 from midmix.errors import InputError
 
@@ -64,15 +63,13 @@ def load_features(
         (torch.Size([1797, 64]), 10)
     """
     name = str(source)
-    columns = (features,) if isinstance(features, str) else tuple(features or ()) or None
-    train, test, _ = read(name, Options(label=label, features=columns))
-    parts = [train] if test is None else [train, test]
+    raw = read(name, Options.of(label=label, features=features))
+    train, test, parts, arrays = raw.train, raw.test, raw.splits, raw.arrays
     if not all(isinstance(part.rows, Tensor) and part.rows.dim() == 2 for part in parts):
         raise InputError(
             f"{name}: holds images; features are measured: name a run's folder, or a file of features"
         )
     rows = torch.cat([part.rows for part in parts if isinstance(part.rows, Tensor)])
-    arrays = read_arrays(Path(name).expanduser()) if Path(name).suffix.lower() == ".npz" else {}
     named = (
         train.columns if len(train.columns) == rows.shape[1] else ()
     )  # an array's name is of all its columns
@@ -88,7 +85,8 @@ def load_features(
         train.labels, test.labels if test else None, where=name, keep_names=every
     )
     labels = first if second is None else torch.cat([first, second])
-    absent = [label for c, label in enumerate(classes) if not bool((labels == c).any())]
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    absent = [label for label, count in zip(classes, counts, strict=True) if not count]
     if absent:
         notes = (*notes, f"classes without a row, whose measures stay unknown: {listing(absent)}")
     logits, head = _logits(rows, train.columns, given, classes, name), None
@@ -118,7 +116,7 @@ def _logits(
     return rows[:, order]
 
 
-def _array(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], where: str) -> Tensor:
+def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], where: str) -> Tensor:
     values = arrays[name]
     if values.shape != shape or values.dtype.kind not in "fiu":
         raise InputError(

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midmix.data.dataset import Inputs
 from midmix.data.encoded import Encoded, decode, size_of
-from midmix.data.labelled import Inputs
 from midmix.data.labels import listing
 from midmix.errors import InputError
 

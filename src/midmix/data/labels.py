@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midmix.data.part import LabelColumn
+from midmix.data.dataset import LabelColumn
+from midmix.data.text import printable
 from midmix.errors import InputError
 
 
@@ -113,20 +114,22 @@ def encode(
         train, test = LabelColumn(_as_names(train)), LabelColumn(_as_names(test))
     values, indices = np.unique(train.values, return_inverse=True)
     if len(values) < 2:
-        only = f"only one class, {_name(values[0], train.names)!r}" if len(values) else "no labelled rows"
+        only = f"only one class, {name_of(values[0], train.names)!r}" if len(values) else "no labelled rows"
         raise InputError(
             f"{where}: the training rows have {only}; at least two classes are needed to tell apart"
         )
     if keep_names and train.names is not None:
         values, indices = np.arange(len(train.names)), train.values
-    classes = tuple(_name(value, train.names) for value in values)
+    classes = tuple(name_of(value, train.names) for value in values)
     name, times = Counter(classes).most_common(1)[0]
     if times > 1:
         raise InputError(f"{where}: {times} classes have the name {name!r}; give each its own")
 
     notes: list[str] = []
     present = set(classes)
-    absent = [name for name in train.names or () if name not in present]  # none if all names are kept
+    absent = [
+        name for name in map(printable, train.names or ()) if name not in present
+    ]  # none if all names are kept
     if absent:
         notes.append(f"classes without a training row are left out: {listing(absent)}")
     train_indices = torch.from_numpy(indices.astype(np.int64))
@@ -135,13 +138,14 @@ def encode(
 
     lacking = np.setdiff1d(test.values, values)
     if len(lacking):
-        names = [_name(value, test.names) for value in lacking]
+        names = [name_of(value, test.names) for value in lacking]
         raise InputError(
             f"{where}: the test rows have classes that the training rows lack: {listing(names)}; "
             "add training rows of them or remove them from the test rows"
         )
     test_indices = torch.from_numpy(np.searchsorted(values, test.values).astype(np.int64))
-    untested = [name for k, name in enumerate(classes) if not (test_indices == k).any()]
+    tested = torch.bincount(test_indices, minlength=len(classes)).tolist()
+    untested = [name for name, rows in zip(classes, tested, strict=True) if not rows]
     if untested:
         notes.append(f"classes without a test row, whose accuracy stays unknown: {listing(untested)}")
     return train_indices, test_indices, classes, tuple(notes)
@@ -158,9 +162,10 @@ def listing(names: Sequence[str], *, most: int = 5) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _name(value: object, names: tuple[str, ...] | None) -> str:
-    return str(value) if names is None else names[int(str(value))]
+def name_of(value: object, names: tuple[str, ...] | None) -> str:
+    """The name of a class as it is shown and written, with what cannot be shown escaped."""
+    return printable(str(value) if names is None else names[int(str(value))])
 
 
 def _as_names(column: LabelColumn) -> np.ndarray:
-    return np.array([_name(value, column.names) for value in column.values], dtype=object)
+    return np.array([name_of(value, column.names) for value in column.values], dtype=object)

@@ -10,10 +10,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from midmix.data.splits import draw_per_class
+from midmix.data.split import draw_per_class
 from midmix.errors import InputError, unknown
 
 Profile = Literal["exp", "step"]
+Ranks = Literal["fixed", "drawn"]
+_RANKS = 0x72616E6B
+"""Keeps the draw of ranks from being that of rows."""
 
 
 def profile_counts(
@@ -46,8 +49,11 @@ def long_tailed(
     profile: Profile = "exp",
     seed: int,
     classes: Sequence[str] | None = None,
+    ranks: Ranks = "fixed",
 ) -> Tensor:
     """Draw a long-tailed subsample without replacement: class 0 the most frequent, the last class the rarest.
+
+    With drawn ranks it is another order of the classes for each seed, so that seeds do not all measure the same one.
 
     The profile (see `profile_counts`) starts from the largest `n_max` for which every class has enough rows.
 
@@ -57,12 +63,14 @@ def long_tailed(
         profile: `"exp"` or `"step"`.
         seed: draws the rows; the numbers of rows do not depend on it.
         classes: names of the classes, for error messages and for their number.
+        ranks: `"fixed"` for the order of the classes, as published sets have it, or `"drawn"` from the seed. The ranks
+            have a generator of their own.
 
     Returns:
         Indices of the drawn rows, sorted, `int64`.
 
     Raises:
-        InputError: the ratio is below 1, the profile is unknown, or a class would be left without rows.
+        InputError: the ratio is below 1, the profile or ranks are unknown, or a class would be left without rows.
 
     Example:
         >>> labels = torch.arange(3).repeat_interleave(100)
@@ -72,6 +80,8 @@ def long_tailed(
     """
     if profile not in get_args(Profile):
         raise unknown("profile", profile, get_args(Profile))
+    if ranks not in get_args(Ranks):
+        raise unknown("ranks", ranks, get_args(Ranks))
     if not (1 <= imbalance_ratio < math.inf):
         raise InputError(
             f"imbalance ratio {imbalance_ratio:g}: choose a number of at least 1 (1 is balanced)"
@@ -83,6 +93,12 @@ def long_tailed(
     names = classes or [str(c) for c in range(len(available))]
     if 0 in available:
         raise InputError(f"class {names[available.index(0)]!r} has no training row to draw from")
+    if ranks == "drawn":
+        generator = torch.Generator().manual_seed(seed ^ _RANKS)
+        order = torch.randperm(len(available), generator=generator).tolist()  # the class of each rank
+        available, names = [available[c] for c in order], [names[c] for c in order]
+    else:
+        order = list(range(len(available)))
     quota = _largest_quota(available, imbalance_ratio, profile)
     if 0 in quota:
         works = bisect_left(
@@ -94,7 +110,9 @@ def long_tailed(
             f"imbalance ratio {imbalance_ratio:g} ({profile}) leaves class {names[quota.index(0)]!r} without a "
             f"training row, as the largest class can have only {max(quota)}; use a ratio of at most {works}"
         )
-    return draw_per_class(labels, torch.tensor(quota), seed=seed)
+    wanted = torch.zeros(len(quota), dtype=torch.long)
+    wanted[order] = torch.tensor(quota)
+    return draw_per_class(labels, wanted, seed=seed)
 
 
 def _largest_quota(available: Sequence[int], imbalance_ratio: float, profile: Profile) -> list[int]:

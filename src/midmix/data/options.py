@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict, Unpack
+
+from midmix.errors import unknown
+
+
+class OptionKeywords(TypedDict, total=False):
+    """The fields of `Options` as keywords, for type checkers; features may be one name."""
+
+    label: str | None
+    coarse: str | None
+    features: str | Sequence[str] | None
+    image: str | None
+    test_fraction: float | None
+    image_size: int | None
+    skip_broken: bool
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -17,7 +34,7 @@ class Options:
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none (0.2 if `None`).
         image_size: side in pixels; images are scaled and cropped around their centre to this square.
-        skip_broken: leave out images that cannot be decoded, instead of stopping.
+        skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
         seed: draws the test split where the source has none. It is not the seed of a run: every run of a
             comparison sees the same test rows.
     """
@@ -30,3 +47,33 @@ class Options:
     image_size: int | None = None
     skip_broken: bool = False
     seed: int = 0
+
+    @classmethod
+    def of(cls, **keywords: Unpack[OptionKeywords]) -> Options:
+        """Options from keywords, of which `features` may be one name or several.
+
+        Raises:
+            InputError: a keyword that is none of the fields.
+
+        Example:
+            >>> Options.of(features="emb").features, Options.of(features=["a", "b"]).features
+            (('emb',), ('a', 'b'))
+        """
+        given: dict[str, Any] = dict(keywords)
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise unknown("option of a source", name, known)
+        columns = given.get("features")
+        given["features"] = (columns,) if isinstance(columns, str) else tuple(columns or ()) or None
+        return cls(**given)
+
+    def record(self) -> dict[str, Any]:
+        """The options as plain data, with which `of` makes the same ones.
+
+        Example:
+            >>> Options.of(**Options(features=("a", "b"), seed=3).record()) == Options(features=("a", "b"), seed=3)
+            True
+        """
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**plain, "features": None if self.features is None else list(self.features)}

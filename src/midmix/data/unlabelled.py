@@ -9,17 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from midmix.data import images
-from midmix.data.arrays import inputs_of_array
-from midmix.data.builtin import BUILTIN
-from midmix.data.columns import array_of
-from midmix.data.encoded import Encoded, ImageFiles
-from midmix.data.files import FILE_SUFFIXES
-from midmix.data.folder import IMAGE_SUFFIXES, image_files
-from midmix.data.labelled import Inputs
-from midmix.data.load import load, path_of, unknown_source
-from midmix.data.npz import INPUT_ARRAYS, read_arrays
+from midmix.data.dataset import Inputs
 from midmix.data.options import Options
-from midmix.data.tables import TABLE_SUFFIXES, read_tables, rows_of_table
+from midmix.data.readers.reader import place_at, reader_of
 from midmix.errors import InputError
 
 
@@ -72,7 +64,9 @@ def load_unlabelled(
         (719, '0')
     """
     name = str(source)
-    rows = _read(name, tuple(columns), tuple(shape), image)
+    place = place_at(name)
+    options = Options.of(features=columns, image=image)
+    rows = reader_of(place, also=" or an image").read_inputs(place, options, tuple(shape))
     notes: tuple[str, ...] = ()
     if isinstance(rows, Tensor):
         inputs: Inputs = rows
@@ -94,39 +88,3 @@ def load_unlabelled(
     if found != tuple(shape):
         raise InputError(f"{name}: rows have shape {list(found)}, but the model wants {list(shape)}")
     return Unlabelled(inputs, names, notes)
-
-
-def _read(name: str, columns: tuple[str, ...], shape: tuple[int, ...], image: str | None) -> Tensor | Encoded:
-    path = path_of(name)
-    if name in BUILTIN:
-        inputs = load(name).test.inputs
-        assert isinstance(inputs, Tensor)
-        return inputs
-    if path.is_dir():
-        paths = image_files(path)
-        if not paths:
-            raise InputError(f"{path}: no images in this folder")
-        return ImageFiles(path, paths)
-    if not path.is_file():
-        raise unknown_source(name, path)
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return ImageFiles(path.parent, [path])
-    if suffix in TABLE_SUFFIXES:
-        table = read_tables([path])
-        if len(columns) == 1 and shape != (1,) and columns[0] not in table.column_names:
-            columns = ()  # the name of an array, which a table need not know
-        options = Options(features=columns or None, image=image)
-        return rows_of_table(table, options, where=name)[0]
-    if suffix == ".npz":
-        arrays = read_arrays(path)
-        trained_on = array_of(columns)
-        x = next((x for x in (trained_on, *INPUT_ARRAYS) if x in arrays), None)
-        if x is None:
-            raise InputError(
-                f"{path}: has no array of inputs, such as {trained_on or 'x'}, only {', '.join(arrays) or 'nothing'}"
-            )
-        return inputs_of_array(arrays[x], where=name)
-    raise InputError(
-        f"{path}: not a kind of file that can be read; use {' '.join(FILE_SUFFIXES)} or an image"
-    )

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from midmix import losses
-from midmix.data.splits import validation_split
+from midmix.data.split import validation_split
 from midmix.errors import InputError
 from midmix.integrations.weighted_rows import WeightedRows
 from midmix.mixing import Criterion, Mix

@@ -36,6 +36,7 @@ def draw_split(
     profile: Literal["exp", "step"] = "exp",
     validation: float = 0.0,
     groups: Hierarchy | None = None,
+    ranks: Literal["fixed", "drawn"] = "fixed",
 ) -> Split:
     """Draws a run's rows from a source, without replacement.
 
@@ -48,6 +49,7 @@ def draw_split(
         imbalance: rows of the largest class over rows of the smallest; None keeps the source's own counts.
         profile: how the counts fall from the first class to the last, "exp" or "step".
         validation: share of the training rows held out to choose an epoch by; 0 for none.
+        ranks: which class is the largest, and so on: the order of the classes, "fixed", or "drawn" from the seed.
         groups: label the rows, once they are drawn by their own labels, with the groups of these.
 
     Raises:
@@ -77,6 +79,7 @@ def draw_split(
             profile=profile,
             seed=seed,
             classes=source.train.classes,
+            ranks=ranks,
         )
         rows = rows[drawn]
     label = (lambda data: data) if groups is None else groups.coarsened

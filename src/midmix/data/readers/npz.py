@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
-from midmix.data.arrays import part_from_arrays
+from midmix.data.arrays import inputs_of_array, part_from_arrays
+from midmix.data.columns import array_of
+from midmix.data.dataset import RawSource, RawSplit
 from midmix.data.options import Options
-from midmix.data.part import Part
+from midmix.data.readers.reader import READERS, FileReader, Place
 from midmix.errors import InputError, unknown
 
-_PAIRS = (("x", "y"), ("features", "labels"), ("images", "labels"), ("data", "target"))
+_PAIRS = (("x", "y"), ("X", "y"), ("features", "labels"), ("images", "labels"), ("data", "target"))
 """Names of the inputs and labels that are found without being told."""
 INPUT_ARRAYS = tuple(x for x, _ in _PAIRS)
 """Names of the inputs alone."""
+
+
+@READERS.register(name="npz")
+class Npz(FileReader):
+    """NumPy's archives."""
+
+    what = "an NPZ file"
+    suffixes = (".npz",)
+
+    def read_files(self, train: list[Path], test: list[Path], options: Options) -> RawSource:
+        """The arrays of one file, or of one a split."""
+        return read_npz(train[0], test[0] if test else None, options)
+
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor:
+        """The array that the model was trained on, or one with a usual name."""
+        arrays = read_arrays(place.path)
+        trained_on = array_of(options.features or ())
+        x = next((x for x in (trained_on, *INPUT_ARRAYS) if x in arrays), None)
+        if x is None:
+            raise InputError(
+                f"{place.path}: has no array of inputs, such as {trained_on or 'x'}, only "
+                f"{', '.join(arrays) or 'nothing'}"
+            )
+        return inputs_of_array(arrays[x], where=place.name)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -33,7 +58,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 with file:
                     return {name: file[name] for name in file.files}
         reason = "it is a single array, as numpy.save writes one"
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a file that lies can make the reader raise anything
         if "allow_pickle" in str(error):
             reason = "it holds pickled objects, which are not read"
         elif isinstance(error, OSError) and error.strerror:
@@ -43,7 +68,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     raise InputError(f"{path}: not a readable NPZ file ({reason}); save arrays with numpy.savez")
 
 
-def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Part | None]:
+def read_npz(path: Path, test: Path | None, options: Options) -> RawSource:
     """Arrays `x` and `y`, or `features` and `labels`, and a test split in `x_test` and `y_test` or in a second file.
 
     `options.features` (one name) and `options.label` choose other arrays; an array `classes` names the classes. The
@@ -57,7 +82,7 @@ def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Par
     names = arrays.get("classes")
     classes = None if names is None else [str(name) for name in names.ravel()]
 
-    def part(found: dict[str, np.ndarray], where: str, suffix: str = "") -> Part:
+    def part(found: dict[str, np.ndarray], where: str, suffix: str = "") -> RawSplit:
         wanted = [f"{name}{suffix}" for name in (x, y, options.coarse) if name is not None]
         for name in wanted:
             if name not in found:
@@ -70,10 +95,10 @@ def read_npz(path: Path, test: Path | None, options: Options) -> tuple[Part, Par
 
     train = part(arrays, str(path))
     if test is not None:
-        return train, part(read_arrays(test), str(test))
+        return RawSource(train, part(read_arrays(test), str(test)), arrays=arrays)
     if not {f"{x}_test", f"{y}_test"} & arrays.keys():
-        return train, None
-    return train, part(arrays, str(path), "_test")
+        return RawSource(train, arrays=arrays)
+    return RawSource(train, part(arrays, str(path), "_test"), arrays=arrays)
 
 
 def array_names(arrays: dict[str, np.ndarray], options: Options, *, where: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What every source becomes: inputs, integer labels and the names of the classes."""
+"""A source as it was read, and what every source becomes: inputs, integer labels and the names of the classes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from midmix.data.encoded import Encoded
 
 
 class LazyInputs(Protocol):
@@ -102,3 +105,65 @@ class Source:
     notes: tuple[str, ...] = ()
     drawn: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """Labels as they stand in the source.
+
+    Attributes:
+        values: integers, `int64 [N]`, or names, an array of `str`; see `labels.checked`.
+        names: where the source names its integers, the name of each.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class RawSplit:
+    """One split as it was read, before its labels are class indices and its images are decoded.
+
+    Attributes:
+        where: what messages call it, such as `"train.csv"`.
+        rows: features `float32 [N, D]`, images `uint8 [N, 3, H, W]`, or encoded images.
+        labels: as many labels as rows.
+        columns: names of the feature columns, where they have names; of an NPZ file the name of their array.
+        notes: what was chosen for the user while reading.
+        coarse: the group of each label, where the source has a column of them and it was asked for.
+    """
+
+    where: str
+    rows: Tensor | Encoded
+    labels: LabelColumn
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    coarse: LabelColumn | None = None
+
+    def with_labels_of(self, kept: Tensor) -> RawSplit:
+        """The same split with the labels of these rows only."""
+        rows = kept.numpy()
+        coarse = None if self.coarse is None else replace(self.coarse, values=self.coarse.values[rows])
+        return replace(self, labels=replace(self.labels, values=self.labels.values[rows]), coarse=coarse)
+
+
+@dataclass(frozen=True)
+class RawSource:
+    """What a reader finds in a source.
+
+    Attributes:
+        train: the training rows, or all rows where the source has no splits.
+        test: the test rows, where the source has a split of them.
+        test_fraction: share of the rows that is always drawn as the test split; None leaves that to the user.
+        arrays: what else the source holds by name: `logits`, `head_weight` and `head_bias` are read by `load_features`.
+    """
+
+    train: RawSplit
+    test: RawSplit | None = None
+    test_fraction: float | None = None
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> tuple[RawSplit, ...]:
+        """Those that are there."""
+        return (self.train,) if self.test is None else (self.train, self.test)

@@ -4,15 +4,47 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
+from torch import Tensor
+
+from midmix.data.dataset import RawSource
+from midmix.data.encoded import Encoded
 from midmix.data.options import Options
-from midmix.data.part import Part
-from midmix.data.splits import TEST_NAMES
-from midmix.data.tables import is_unlabelled, part_of_table
+from midmix.data.readers.reader import READERS, Place, Reader, readers, unknown_source
+from midmix.data.readers.table import is_unlabelled, part_of_table
+from midmix.data.split import TEST_NAMES
 from midmix.errors import InputError
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 _PROBE_SECONDS = 10.0
+
+
+@READERS.register(name="hub")
+class Hub(Reader):
+    """Names that are not on the disk, nor look like a file of a folder that is."""
+
+    order = 100
+    what = "a Hugging Face data set, owner/name"
+
+    def takes(self, place: Place) -> bool:
+        """Whether it is such a name; nothing is asked of the network yet."""
+        suffixes = [suffix for reader in readers() for suffix in reader.suffixes]
+        path = place.path
+        return (
+            is_hub_name(place.name)
+            and not path.exists()
+            and not path.parent.exists()
+            and place.suffix not in suffixes
+        )
+
+    def read(self, place: Place, options: Options) -> RawSource:
+        """The training and test rows."""
+        return read_hub(place.name, options)
+
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | Encoded:
+        """Nothing: what is predicted is on the disk."""
+        raise unknown_source(place)
 
 
 def is_hub_name(name: str) -> bool:
@@ -25,7 +57,7 @@ def is_hub_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and not name.startswith(".")
 
 
-def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
+def read_hub(name: str, options: Options) -> RawSource:
     """Training and test rows of a data set on the Hub; downloads it, unless it is in the cache of `datasets`.
 
     The test rows are the split `test`, or where that has no labels, or is missing, `validation`.
@@ -34,6 +66,7 @@ def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
         InputError: there is no network, no such data set or configuration, or no training split.
     """
     import datasets
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     repository, _, configuration = name.partition(":")
     _probe(repository)
@@ -54,13 +87,21 @@ def read_hub(name: str, options: Options) -> tuple[Part, Part | None]:
     }
     if "train" not in tables:
         raise InputError(f"{name}: has no split named train, only {', '.join(tables)}")
-    train = part_of_table(tables["train"], options, where=f"{name}, train")
+    # Images that only have a path lie where the download was put.
+    folders = (
+        Path(datasets.config.HF_CACHE_HOME),
+        Path(datasets.config.HF_DATASETS_CACHE),
+        Path(HF_HUB_CACHE),
+    )
+    train = part_of_table(tables["train"], options, where=f"{name}, train", folders=folders)
     for split in TEST_NAMES:
         if split in tables and not is_unlabelled(tables[split], options, where=f"{name}, {split}"):
             notes = () if split == "test" else (f"test split: the split {split}",)
-            test = part_of_table(tables[split], options, where=f"{name}, {split}", like=train)
-            return replace(train, notes=(*train.notes, *notes)), test
-    return train, None
+            test = part_of_table(
+                tables[split], options, where=f"{name}, {split}", like=train, folders=folders
+            )
+            return RawSource(replace(train, notes=(*train.notes, *notes)), test)
+    return RawSource(train)
 
 
 def _probe(repository: str) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from midmix.data.labelled import Labelled
+from midmix.data.dataset import Labelled
 from midmix.data.labels import listing
+from midmix.data.text import printable
 from midmix.errors import InputError
 
 
@@ -138,7 +139,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         reader = csv.reader(
             io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
         )
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        rows = [(reader.line_num, [printable(cell.strip()) for cell in cells]) for cells in reader]
     except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not a readable CSV file of fine and coarse classes ({reason})") from None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from midmix.data.taxonomy import Taxonomy, wnid
+from midmix.data.hierarchy.taxonomy import Taxonomy, wnid
 from midmix.errors import InputError, unknown
 
 

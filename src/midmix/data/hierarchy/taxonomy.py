@@ -135,7 +135,7 @@ def read_edges(folder: Path) -> Taxonomy:
 def _of_nltk() -> Iterator[str]:
     hint = (
         f"the groups need {WORDNET}: name a folder or ZIP file that holds {DATA_FILE} with --wordnet, or "
-        "pip install 'midmix[wordnet]' and run python -m nltk.downloader wordnet"
+        "pip install nltk and run python -m nltk.downloader wordnet"
     )
     try:
         import nltk.data  # type: ignore[import-untyped,import-not-found,unused-ignore]

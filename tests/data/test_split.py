@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from midmix.data import split_hash, validation_split
-from midmix.data.splits import draw_per_class
+from midmix.data.split import draw_per_class
 from midmix.errors import InputError
 
 

@@ -12,19 +12,44 @@ from torch import Tensor
 
 from midmix.data.arrays import check_names
 from midmix.data.columns import column_of, features_of, is_number, is_vector
+from midmix.data.dataset import LabelColumn, RawSource, RawSplit
 from midmix.data.encoded import ImageColumn
 from midmix.data.labels import checked
 from midmix.data.options import Options
-from midmix.data.part import LabelColumn, Part
+from midmix.data.readers.reader import READERS, FileReader, Place
 from midmix.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 _LABEL_NAMES = ("label", "labels")
 _INDEX_NAMES = ("__index_level_0__", "Unnamed: 0", "")
 """Columns that pandas writes for a row's number; they are not features."""
+
+
+@READERS.register(name="table")
+class Table(FileReader):
+    """Tables on the disk."""
+
+    what = "a Parquet or CSV file"
+    suffixes = (".parquet", ".csv", ".tsv")
+
+    def read_files(self, train: list[Path], test: list[Path], options: Options) -> RawSource:
+        """The rows of the tables of each split."""
+        part = part_of_table(read_tables(train), options, where=str(train[0]), folders=(train[0].parent,))
+        if not test:
+            return RawSource(part)
+        folders = (test[0].parent,)
+        table = read_tables(test)
+        return RawSource(part, part_of_table(table, options, where=str(test[0]), like=part, folders=folders))
+
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | ImageColumn:
+        """The rows of a table that may have no labels."""
+        table = read_tables([place.path])
+        columns = options.features or ()
+        if len(columns) == 1 and shape != (1,) and columns[0] not in table.column_names:
+            options = replace(options, features=None)  # the name of an array, which a table need not know
+        return rows_of_table(table, options, where=place.name, folders=(place.path.parent,))[0]
 
 
 def read_tables(paths: Sequence[Path]) -> pa.Table:
@@ -79,7 +104,14 @@ def _not_utf8(path: Path, what: str) -> InputError:
     return InputError(f"{path}: {what} is not UTF-8; save the file with the encoding UTF-8")
 
 
-def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part | None = None) -> Part:
+def part_of_table(
+    table: pa.Table,
+    options: Options,
+    *,
+    where: str,
+    like: RawSplit | None = None,
+    folders: tuple[Path, ...] = (),
+) -> RawSplit:
     """Labels, and images or features, of an Arrow table.
 
     Args:
@@ -87,6 +119,7 @@ def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part |
         options: which columns; see `Options`.
         where: what messages call the table.
         like: the training rows, for a test table: its feature columns are taken.
+        folders: where images may lie that the table has only the paths of.
 
     Raises:
         InputError: a column is unknown, cannot be told, or holds what it should not.
@@ -95,13 +128,13 @@ def part_of_table(table: pa.Table, options: Options, *, where: str, like: Part |
     labels = _labels(table, label, where)
     if like is not None and like.columns:
         options = replace(options, features=like.columns)
-    rows, columns, notes = rows_of_table(table, options, where=where, label=label)
+    rows, columns, notes = rows_of_table(table, options, where=where, label=label, folders=folders)
     coarse = None if options.coarse is None else _labels(table, options.coarse, where)
-    return Part(where, rows, labels, columns, notes, coarse)
+    return RawSplit(where, rows, labels, columns, notes, coarse)
 
 
 def rows_of_table(
-    table: pa.Table, options: Options, *, where: str, label: str | None = None
+    table: pa.Table, options: Options, *, where: str, label: str | None = None, folders: tuple[Path, ...] = ()
 ) -> tuple[Tensor | ImageColumn, tuple[str, ...], tuple[str, ...]]:
     """Images or features of an Arrow table, the names of the features, and what there is to note.
 
@@ -112,7 +145,7 @@ def rows_of_table(
         raise InputError(f"{where}: no rows")
     image = _image_column(table, options, label, where)
     if image is not None:
-        return _images(column_of(table, image, where=where)), (), ()
+        return _images(column_of(table, image, where=where), folders), (), ()
     wanted, notes = _feature_columns(table, options, label, where)
     features, columns = features_of(table, wanted, where=where)
     return features, columns, notes
@@ -154,18 +187,25 @@ def _labels(table: pa.Table, name: str, where: str) -> LabelColumn:
     # A column of integers with a hole would become floats; objects keep the hole visible as None.
     values = np.array(column.to_pylist(), dtype=object) if column.null_count else column.to_numpy()
     labels = checked(values, where=f"{where}, column {name!r}")
-    names = _class_names(table.schema, name)
+    names = _class_names(table.schema, name, where)
     if names is not None:
         check_names(labels, names, where=f"{where}, column {name!r}")
     return LabelColumn(labels, names)
 
 
-def _class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
+def _class_names(schema: pa.Schema, column: str, where: str) -> tuple[str, ...] | None:
     if b"huggingface" not in (schema.metadata or {}):
         return None
     from datasets import ClassLabel, Features
 
-    feature = Features.from_arrow_schema(schema).get(column)
+    try:
+        feature = Features.from_arrow_schema(schema).get(column)
+    except Exception as error:  # it is anything that a file may hold
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:120]
+        raise InputError(
+            f"{where}: its metadata `huggingface`, which names the classes, cannot be read ({reason}); "
+            "write the file without it or save it again with datasets"
+        ) from None
     return tuple(feature.names) if isinstance(feature, ClassLabel) else None
 
 
@@ -195,7 +235,7 @@ def _image_column(table: pa.Table, options: Options, label: str | None, where: s
     return found[0]
 
 
-def _images(column: pa.ChunkedArray) -> ImageColumn:
+def _images(column: pa.ChunkedArray, folders: tuple[Path, ...]) -> ImageColumn:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -203,7 +243,7 @@ def _images(column: pa.ChunkedArray) -> ImageColumn:
         return ImageColumn(column, None)
     has_path = column.type.get_field_index("path") >= 0
     return ImageColumn(
-        pc.struct_field(column, "bytes"), pc.struct_field(column, "path") if has_path else None
+        pc.struct_field(column, "bytes"), pc.struct_field(column, "path") if has_path else None, folders
     )
 
 

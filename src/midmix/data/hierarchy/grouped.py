@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Unpack, get_args
 
 import torch
 from torch import Tensor
 
 from midmix.data.assemble import assemble
-from midmix.data.breeds import BREEDS, breeds_groups
-from midmix.data.builtin import GROUPS
-from midmix.data.files import holds_table
-from midmix.data.hierarchy import Hierarchy, hierarchy_of, in_two_groups, read_mapping
-from midmix.data.labelled import Labelled, Source
-from midmix.data.labels import listing
-from midmix.data.load import path_of, read
-from midmix.data.options import Options
-from midmix.data.part import LabelColumn, Part
-from midmix.data.splits import draw_per_class
-from midmix.data.taxonomy import find_taxonomy
+from midmix.data.dataset import Labelled, RawSplit, Source
+from midmix.data.hierarchy.breeds import BREEDS, breeds_groups
+from midmix.data.hierarchy.hierarchy import Hierarchy, hierarchy_of, in_two_groups, read_mapping
+from midmix.data.hierarchy.taxonomy import find_taxonomy
+from midmix.data.labels import listing, name_of
+from midmix.data.options import OptionKeywords, Options
+from midmix.data.readers.builtin import GROUPS
+from midmix.data.readers.images import ImageFolder
+from midmix.data.readers.reader import place_at, reader_of
+from midmix.data.split import draw_per_class
 from midmix.errors import InputError, UnknownNameError, unknown
 
 Pick = Literal["first", "random"]
@@ -53,18 +52,12 @@ def load_grouped(
     source: str | Path,
     *,
     fine: str | None = None,
-    coarse: str | None = None,
     hierarchy: str | Path | None = None,
     wordnet: str | Path | None = None,
     classes_per_group: int | None = None,
     pick: Pick = "first",
     images_per_class: int | None = None,
-    features: str | Sequence[str] | None = None,
-    image: str | None = None,
-    test_fraction: float | None = None,
-    image_size: int | None = None,
-    skip_broken: bool = False,
-    seed: int = 0,
+    **options: Unpack[OptionKeywords],
 ) -> Grouped:
     """A source of `midmix.data.load` with a fine and a coarse label.
 
@@ -75,7 +68,6 @@ def load_grouped(
     Args:
         source: name or path.
         fine: column or array of the fine labels; `fine_label` where None, or with `hierarchy`, what `load` finds.
-        coarse: column or array of the coarse labels; `coarse_label` where None.
         hierarchy: a CSV file with columns `fine` and `coarse`, which names the group of every class; or `living-17`,
             `non-living-26`, `entity-13`, `entity-30` for groups of ImageNet's classes (see `breeds_groups`): classes
             outside them are left out.
@@ -85,13 +77,15 @@ def load_grouped(
             the sets of BREEDS as many as theirs have.
         pick: which of them, `"first"` or `"random"`, drawn from `seed`.
         images_per_class: training rows taken of each fine class, drawn from `seed`; None takes all.
-        features, image, test_fraction, image_size, skip_broken: as for `load`.
-        seed: draws classes, rows, and the test split where the source has none.
+        **options: as for `load`, and `coarse`, the column or array of the coarse labels (`coarse_label` where None);
+            `seed` draws classes and rows as well.
 
     Raises:
         InputError: what `load` raises; a fine class in two groups; a group with one class; a class without a group.
     """
     name, mapping = str(source), _mapping_name(hierarchy)
+    given = Options.of(**options)
+    coarse, seed = given.coarse, given.seed
     if mapping is not None and coarse is not None:
         raise InputError(
             "coarse labels: given by a column (--coarse) and by --hierarchy; give one of the two"
@@ -99,43 +93,39 @@ def load_grouped(
     if wordnet is not None and mapping not in BREEDS:
         raise InputError(f"--wordnet: goes with --hierarchy {', '.join(BREEDS)}")
     by_column = mapping is None and name not in GROUPS
-    columns = (features,) if isinstance(features, str) else tuple(features or ()) or None
-    options = Options(
+    fine = fine or given.label
+    asked = fine or coarse or given.features or given.image
+    chosen = replace(
+        given,
         label=fine or (FINE if by_column else None),
         coarse=coarse or (COARSE if by_column else None),
-        features=columns,
-        image=image,
-        test_fraction=test_fraction,
-        image_size=image_size,
-        skip_broken=skip_broken,
-        seed=seed,
     )
-    path = path_of(name)
-    asked = fine or coarse or columns or image
-    if name and by_column and not asked and path.is_dir() and not holds_table(path):
+    place = place_at(name)
+    reader = reader_of(place)
+    if by_column and not asked and isinstance(reader, ImageFolder) and place.is_folder:
         raise InputError(
             f"{name}: holds no table, so no column of groups; name the group of each class with --hierarchy "
             f"(hierarchy=), a CSV file with columns fine and coarse, or one of {', '.join(BREEDS)}"
         )
     try:
-        train, test, options = read(name, options)
+        raw = reader.read(place, chosen)
     except UnknownNameError as error:
         if not by_column:
             raise
         raise InputError(
             f"{error}; name the columns of fine and coarse labels with --fine and --coarse, or give --hierarchy"
         ) from None
-    if by_column and train.coarse is None:
+    if by_column and raw.train.coarse is None:
         raise InputError(
             f"{name}: has no column of groups; give --hierarchy, a CSV file with columns fine and coarse"
         )
 
     order = None
     if by_column:
-        group_of, order = _pairs([part for part in (train, test) if part is not None], name)
-    whole = assemble(name, train, test, options)
+        group_of, order = _pairs(raw.splits, name)
+    whole = assemble(name, raw, chosen)
     if mapping in BREEDS:
-        tree = find_taxonomy(None if wordnet is None else Path(wordnet).expanduser())
+        tree = find_taxonomy(None if wordnet is None else place_at(str(wordnet)).path)
         group_of = breeds_groups(mapping, whole.train.classes, tree, where=name)
         classes_per_group = classes_per_group or BREEDS[mapping].classes
         whole = _with_classes(whole, [c for c, label in enumerate(whole.train.classes) if label in group_of])
@@ -155,7 +145,7 @@ def load_grouped(
 def _mapping_name(hierarchy: str | Path | None) -> str | None:
     if hierarchy is None or str(hierarchy) in BREEDS:
         return None if hierarchy is None else str(hierarchy)
-    path = path_of(str(hierarchy))
+    path = place_at(str(hierarchy)).path
     if path.is_file():
         return str(hierarchy)
     if path.suffix.lower() in (".csv", ".tsv") or len(path.parts) > 1:
@@ -163,7 +153,7 @@ def _mapping_name(hierarchy: str | Path | None) -> str | None:
     raise unknown("hierarchy", hierarchy, (*BREEDS, "FILE.csv"))
 
 
-def _pairs(parts: Sequence[Part], name: str) -> tuple[dict[str, str], list[str]]:
+def _pairs(parts: Sequence[RawSplit], name: str) -> tuple[dict[str, str], list[str]]:
     """The group of each fine class by name, and the groups in the order of their numbers or names."""
     found: dict[str, str] = {}
     order: dict[str, None] = {}
@@ -171,16 +161,12 @@ def _pairs(parts: Sequence[Part], name: str) -> tuple[dict[str, str], list[str]]
         assert part.coarse is not None
         pairs = dict.fromkeys(zip(part.labels.values.tolist(), part.coarse.values.tolist(), strict=True))
         for coarse in sorted({coarse for _, coarse in pairs}):
-            order.setdefault(_name(coarse, part.coarse))
+            order.setdefault(name_of(coarse, part.coarse.names))
         for fine, coarse in pairs:
-            label, group = _name(fine, part.labels), _name(coarse, part.coarse)
+            label, group = name_of(fine, part.labels.names), name_of(coarse, part.coarse.names)
             if found.setdefault(label, group) != group:
                 raise in_two_groups(name, label, found[label], group)
     return found, list(order)
-
-
-def _name(value: object, column: LabelColumn) -> str:
-    return str(value) if column.names is None else column.names[int(str(value))]
 
 
 def _narrowed(grouped: Grouped, classes: int, pick: Pick, seed: int) -> Grouped:

@@ -1,4 +1,4 @@
-"""Folders of images: `class/…`, or `train/class/…` beside `test/class/…`."""
+"""Images in folders: `class/…`, or `train/class/…` beside `test/class/…`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from midmix.data.dataset import LabelColumn, RawSource, RawSplit
 from midmix.data.encoded import ImageFiles
 from midmix.data.labels import listing
-from midmix.data.part import LabelColumn, Part
-from midmix.data.splits import TEST_NAMES
+from midmix.data.options import Options
+from midmix.data.readers.reader import READERS, Place, Reader, wrong_suffix
+from midmix.data.split import TEST_NAMES
 from midmix.errors import InputError
 
 IMAGE_SUFFIXES = frozenset(
@@ -18,7 +20,38 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 
-def read_folder(folder: Path) -> tuple[Part, Part | None]:
+@READERS.register(name="images")
+class ImageFolder(Reader):
+    """A folder of folders of images; to predict, a folder with images at any depth, or one image."""
+
+    order = 90
+    what = "a folder of images"
+
+    def takes(self, place: Place) -> bool:
+        """Whether it is a folder, or an image."""
+        return place.is_folder or (place.suffix in IMAGE_SUFFIXES and place.path.is_file())
+
+    def read(self, place: Place, options: Options) -> RawSource:
+        """The images of each class."""
+        if not place.is_folder:
+            raise wrong_suffix(place.path)
+        if options.label or options.features or options.image:
+            raise InputError(
+                f"{place.path}: holds no table, so it has no columns; leave out options on columns"
+            )
+        return read_folder(place.path)
+
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> ImageFiles:
+        """All images."""
+        if not place.is_folder:
+            return ImageFiles(place.path.parent, [place.path])
+        paths = image_files(place.path)
+        if not paths:
+            raise InputError(f"{place.path}: no images in this folder")
+        return ImageFiles(place.path, paths)
+
+
+def read_folder(folder: Path) -> RawSource:
     """Training images, and test images if there is a folder of them.
 
     The folders of splits may be written with capitals. What is left out is noted.
@@ -28,7 +61,7 @@ def read_folder(folder: Path) -> tuple[Part, Part | None]:
     """
     splits = _split_folders(folder)
     if "train" not in splits:
-        return _read_classes(folder, folder), None
+        return RawSource(_read_classes(folder, folder))
     train = _read_classes(folder, splits["train"])
     notes = [*_loose(folder), *train.notes]
     test = None
@@ -43,7 +76,7 @@ def read_folder(folder: Path) -> tuple[Part, Part | None]:
         elif images := len(image_files(entry)):
             why = "test rows are there already" if _folders(entry) else "which holds no class folders"
             notes.append(f"left out the {images} images of the folder {entry.name}, {why}")
-    return replace(train, notes=tuple(notes)), test
+    return RawSource(replace(train, notes=tuple(notes)), test)
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
@@ -72,7 +105,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read_classes(top: Path, folder: Path) -> Part:
+def _read_classes(top: Path, folder: Path) -> RawSplit:
     classes = _folders(folder)
     if not classes:
         loose = sum(map(_is_image, folder.iterdir()))
@@ -90,7 +123,7 @@ def _read_classes(top: Path, folder: Path) -> Part:
         paths += found
         labels += [entry.name] * len(found)
     column = LabelColumn(np.array(labels, dtype=object))
-    return Part(str(folder), ImageFiles(top, paths), column, notes=_loose(folder))
+    return RawSplit(str(folder), ImageFiles(top, paths), column, notes=_loose(folder))
 
 
 def _loose(folder: Path) -> tuple[str, ...]:
