@@ -26,8 +26,8 @@ from torch import Tensor
 
 from midmix.data import Grouped, load_grouped
 from midmix.models import fit_normalization
+from midmix.studies.linear_probe import STRENGTHS, linear_probe
 from midmix.training import Fit, Line, Run, Settings, answer
-from midmix.training.linear_probe import STRENGTHS, linear_probe
 from midmix.training.run import hardware
 
 ROUNDS = 5

@@ -2,34 +2,101 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from midmix.errors import InputError
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PART = re.compile(r"(\.[0-9a-f]{8})?\.part$")
+
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A name to write to; the file takes its own name when it is whole, and leaves nothing behind otherwise.
+
+    The name is new, beside the final one, and of an empty file that nobody else writes to: two writers never meet, and
+    a link that somebody has put there is not followed. A kill leaves it behind; see `remove_parts`.
+
+    Args:
+        path: the final name.
+        durable: whether the content is on the disk before it takes its name, so that a power failure does not leave
+            an empty file; without, for what is written often and read only while its writer lives.
+
+    Raises:
+        InputError: where the disk, the quota or the file system has no room for it; what was there before stays.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
-        ...     with whole(Path(folder) / "table.csv") as path:
+        ...     with atomic_write(Path(folder) / "table.csv") as path:
         ...         _ = path.write_text("a,b")
         ...     (Path(folder) / "table.csv").read_text()
         'a,b'
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name[-200:]}.{secrets.token_hex(4)}.part")
     try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield part
+        if durable:
+            _flush(part)
         part.replace(path)
+    except Exception as error:
+        if (reason := _no_room(error)) is None:
+            raise
+        raise InputError(
+            f"{path}: cannot be written ({reason}); make room, or choose another folder; "
+            "what was finished before is kept"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Has the system write a file's content to the disk."""
+    number = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _no_room(error: BaseException) -> str | None:
+    """What the system says where an error, or one that led to it, is of a disk without room."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _NO_ROOM:
+            return seen.strerror
+        for number in _NO_ROOM:  # writers in other languages say it in their own errors' text
+            if not isinstance(seen, OSError) and f"os error {number}" in str(seen).lower():
+                return os.strerror(number)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def target_of(part: str) -> str:
+    """The final name of a file that `atomic_write` was writing; any other name as it is.
+
+    Example:
+        >>> target_of("run.json.0a1b2c3d.part"), target_of("run.json.part"), target_of("run.json")
+        ('run.json', 'run.json', 'run.json')
+    """
+    return _PART.sub("", part)
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what killed writers have left in a folder, for one who knows that nobody is writing there."""
+    for path in folder.glob("*.part"):
+        if target_of(path.name) != path.name and not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def check_folder(folder: Path, what: str, mark: str, names: Set[str] = frozenset()) -> None:
@@ -51,10 +118,7 @@ def check_folder(folder: Path, what: str, mark: str, names: Set[str] = frozenset
         raise InputError(f"{there}: is not a folder; choose another with --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{there}: cannot be written to; choose another folder with --out")
-    if there == folder and not {path.name.removesuffix(".part") for path in folder.iterdir()} <= {
-        mark,
-        *names,
-    }:
+    if there == folder and not {target_of(path.name) for path in folder.iterdir()} <= {mark, *names}:
         raise InputError(f"{folder}: is not an empty folder and holds no {what}; choose another with --out")
 
 
@@ -72,7 +136,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be written to; choose another file with --out")
 
 
-def read_record(path: Path, kind: str, names: Set[str] = frozenset()) -> dict[str, Any]:
+def read_json(path: Path, kind: str, names: Set[str] = frozenset()) -> dict[str, Any]:
     """The plain data of a JSON file, which at least has these names.
 
     Args:
@@ -84,8 +148,8 @@ def read_record(path: Path, kind: str, names: Set[str] = frozenset()) -> dict[st
         InputError: where it is none of that kind, or was cut.
     """
     try:
-        record: Any = json.loads(path.read_text())
-    except ValueError:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
         record = None
     if isinstance(record, dict) and record.keys() >= names and isinstance(record.get("settings", {}), dict):
         return record

@@ -12,13 +12,14 @@ import torch
 
 from midmix.data import Labelled, Source
 from midmix.errors import InputError
+from midmix.studies import compare
 from midmix.training import (
     Line,
     Run,
     Settings,
     Watching,
     answer,
-    compare,
+
     finished,
     load_model,
     read_features,

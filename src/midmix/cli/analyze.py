@@ -13,7 +13,7 @@ from midmix import data
 from midmix.cli.console import console, note
 from midmix.cli.flags import DATA, Config, Out, Whole, check_projection
 from midmix.cli.tables import collapse_tables
-from midmix.files import check_folder, whole
+from midmix.files import atomic_write, check_folder
 from midmix.measures import collapse_report
 from midmix.training import finished, read_features
 
@@ -75,7 +75,7 @@ def analyze(
     page = write_analysis(out, output, report, title=title, counts=counts, projection=projection)
     by_class = pd.DataFrame(report.per_class)
     total = pd.DataFrame([{"class": None, "count": len(found.labels), **report.totals}])
-    with whole(out / MEASURES) as part:
+    with atomic_write(out / MEASURES) as part:
         pd.concat([total, by_class], ignore_index=True).to_parquet(part)
     console.print(collapse_tables(report, title))
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)

@@ -22,6 +22,7 @@ app = App(
     version=__version__,
     help_format="markdown",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # else it would exit before the line is said
 )
 # Named by their place, so that `midmix --help` need not import torch.
 COMMANDS = {
@@ -51,6 +52,10 @@ def run(arguments: list[str]) -> int:
         app(arguments, exit_on_error=False, print_error=False)
     except (InputError, cyclopts.CycloptsError) as error:
         return _say(" ".join(str(error).split()), WRONG_INPUT)
+    except RuntimeError as error:
+        if type(error).__name__ not in ("WorkerError", "ClaimLostError"):  # their room would import torch
+            raise
+        return _say(str(error), FAILED)
     except KeyboardInterrupt:
         return _say("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
     except OSError as error:

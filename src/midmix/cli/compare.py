@@ -8,8 +8,9 @@ from typing import Literal
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
-from midmix.training import Settings, check_comparison, parse_lines
-from midmix.training import compare as run_comparison
+from midmix.studies import check_comparison
+from midmix.studies import compare as run_comparison
+from midmix.training import Settings, parse_lines
 
 
 def compare(

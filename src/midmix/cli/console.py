@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from midmix.data import Source
+from midmix.studies import Progress as Standing
 from midmix.training import Moment
-from midmix.training import Progress as Standing
 
 console = Console()
 aside = Console(stderr=True)

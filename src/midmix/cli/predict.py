@@ -13,7 +13,7 @@ from midmix import data
 from midmix.cli.console import console, note
 from midmix.cli.flags import DATA, Config
 from midmix.errors import InputError
-from midmix.files import check_file, whole
+from midmix.files import atomic_write, check_file
 from midmix.training import load_model, predict_logits
 
 WRITERS: dict[str, Callable[..., Any]] = {".parquet": pd.DataFrame.to_parquet, ".csv": pd.DataFrame.to_csv}
@@ -70,6 +70,6 @@ def predict(
     if all_classes:
         columns = [f"probability:{name}" for name in record["classes"]]
         table = pd.concat([table, pd.DataFrame(probabilities.numpy(), columns=columns)], axis=1)
-    with whole(out) as part:
+    with atomic_write(out) as part:
         write(table, part, index=False)
     console.print(f"{len(table):,} predictions: {out}", highlight=False, soft_wrap=True)

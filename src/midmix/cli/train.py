@@ -9,7 +9,8 @@ from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
 from midmix.cli.tables import measured
 from midmix.measures import classification
-from midmix.training import Line, Progress, Run, Settings, Watching, check_run, read_answers, train_run
+from midmix.studies import Progress
+from midmix.training import Line, Run, Settings, Watching, check_run, read_answers, train_run
 
 
 def train(

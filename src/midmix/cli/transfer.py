@@ -11,8 +11,9 @@ from cyclopts import Group, Parameter
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags, Whole
 from midmix.data import load_grouped
-from midmix.training import Settings, check_comparison, parse_lines
-from midmix.training import transfer as run_transfer
+from midmix.studies import check_comparison
+from midmix.studies import transfer as run_transfer
+from midmix.training import Settings, parse_lines
 
 GROUPS = Group("Groups", sort_key=2)
 FEATURE_EPOCHS = 25
@@ -60,7 +61,7 @@ class ProbeFlags:
     "Epochs in which the whole network is then trained on the fine labels; 0 for none."
 
     def options(self) -> dict[str, Any]:
-        """Keywords of `midmix.training.transfer`."""
+        """Keywords of `midmix.studies.transfer`."""
         return asdict(self)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from midmix.files import whole
+from midmix.files import atomic_write
 from midmix.reports.cells import Cell, table_rows
 from midmix.reports.collapse import COLLAPSE_COLUMNS, collapse_measures
 from midmix.reports.columns import COLUMNS, Column
@@ -71,7 +71,7 @@ def save_tables(folder: Path, parts: Sequence[str]) -> Path:
         "and splits, bold where its 95 % interval excludes 0."
     )
     path = folder / "tables.md"
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("\n\n".join([*parts, note]) + "\n", encoding="utf-8")
     return path
 

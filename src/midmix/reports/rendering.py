@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from midmix.files import whole
+from midmix.files import atomic_write
 from midmix.reports import theme
 from midmix.reports.drawing import Drawing, Published, publish, shorten
 
@@ -38,6 +38,6 @@ def render(template: str, **context: Any) -> str:
 def save(html: str, folder: Path) -> Path:
     """Write the page whole or not at all."""
     path = folder / "report.html"
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(html, encoding="utf-8")
     return path

@@ -1,6 +1,5 @@
-"""One training loop for every mix, criterion and network, and comparisons made of its runs."""
+"""One training loop for every mix, criterion and network: one run."""
 
-from midmix.training.compare import collect, compare
 from midmix.training.evaluate import Answers, answer, predict_logits
 from midmix.training.fit import Fit, Moment
 from midmix.training.line import Line, parse_lines
@@ -17,8 +16,6 @@ from midmix.training.run import (
 from midmix.training.sampler import ClassBalancedSampler
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
-from midmix.training.transfer import transfer
-from midmix.training.work import Progress, check_comparison
 
 __all__ = [
     "Answers",
@@ -26,16 +23,12 @@ __all__ = [
     "Fit",
     "Line",
     "Moment",
-    "Progress",
     "Run",
     "Settings",
     "Split",
     "Watching",
     "answer",
-    "check_comparison",
     "check_run",
-    "collect",
-    "compare",
     "draw_split",
     "finished",
     "load_model",
@@ -44,5 +37,4 @@ __all__ = [
     "read_answers",
     "read_features",
     "train_run",
-    "transfer",
 ]

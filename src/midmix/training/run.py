@@ -21,7 +21,7 @@ from torch import nn
 
 from midmix.data import Hierarchy, LabelledFeatures, Source
 from midmix.errors import InputError
-from midmix.files import check_folder, read_record, whole
+from midmix.files import atomic_write, check_folder, read_json
 from midmix.measures import shot_groups
 from midmix.models import build, describe, fit_normalization
 from midmix.training.checkpoint import Checkpoints
@@ -35,6 +35,8 @@ from midmix.training.split import Split, draw_split
 
 RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
 CHECKPOINTS = "checkpoints"
+WORKING = {"claim.json", "claim.json.lock", "progress.json"}
+"""What a runner keeps in the folder while it works there."""
 RECORDED = {
     "method", "criterion", "seed", "source", "settings", "classes", "class_counts", "shape", "columns", "split_hash",
     "network", "parameters", "seconds",
@@ -122,7 +124,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    record = read_record(path, "a run's record", RECORDED)
+    record = read_json(path, "a run's record", RECORDED)
     # A setting that the record does not name came later than it, and stood at its default.
     return {**record, "settings": {**Settings().as_dict(), **record["settings"]}}
 
@@ -133,7 +135,7 @@ def check_run(folder: Path) -> None:
     Raises:
         InputError: as `check_folder` does.
     """
-    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, CHECKPOINTS})
+    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, CHECKPOINTS, *WORKING})
 
 
 def check_runs(runs: Sequence[Run], source: Source) -> None:
@@ -241,9 +243,9 @@ def train_run(
         tested = answer(model, split.test, classifier=fit.classifier)
         _save_model(model, folder / MODEL)
         pd.DataFrame(history).to_parquet(folder / HISTORY)
-        with whole(folder / TEST) as path, path.open("wb") as file:
+        with atomic_write(folder / TEST) as path, path.open("wb") as file:
             np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
-        with whole(folder / RECORD) as path:
+        with atomic_write(folder / RECORD) as path:
             path.write_text(json.dumps(record, indent=1))
         checkpoints.clear()
     fit.accelerator.wait_for_everyone()
@@ -383,5 +385,5 @@ def _save_model(model: nn.Module, path: Path) -> None:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    with whole(path) as part:
+    with atomic_write(path) as part:
         save_file(tensors, part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,21 @@ from torch import Tensor, nn
 
 from midmix.data import Grouped, Source
 from midmix.errors import InputError
-from midmix.files import read_record, whole
+from midmix.files import atomic_write, read_json
 from midmix.measures import classification, within_groups
 from midmix.mixing import Mix, recipe
 from midmix.models import describe, fit_normalization
+from midmix.studies.compare import check_seeds
+from midmix.studies.linear_probe import STRENGTHS, LinearProbe, linear_probe
+from midmix.studies.neighbours_probe import neighbour_votes
+from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.compare import check_seeds
 from midmix.training.evaluate import answer, features_of
 from midmix.training.fit import Fit
 from midmix.training.line import Line
-from midmix.training.linear_probe import STRENGTHS, LinearProbe, linear_probe
-from midmix.training.neighbours_probe import neighbour_votes
 from midmix.training.run import HISTORY, Run, Watching, check_runs, load_model, train_run
 from midmix.training.settings import Settings
 from midmix.training.split import Split
-from midmix.training.work import Manner, Progress, Rows, carry_out, gather
 
 OUTCOME, FINE = "transfer.json", "fine.npz"
 _ROWS = 2000
@@ -86,7 +87,8 @@ class Transfer:
     def specification(self) -> dict[str, Any]:
         return {"finetune_epochs": self.finetune_epochs}
 
-    def carry_out(self, run: Run, folder: Path, watching: Watching, checkpoint_seconds: float) -> None:
+    def carry_out(self, run: Run, folder: Path, attempt: Attempt) -> None:
+        watching, checkpoint_seconds = attempt.watching(), attempt.checkpoint_seconds
         model, pretraining = self._encoder(run, folder, watching, checkpoint_seconds)
         split = replace(run, groups=None).split(self.source)
         probed = _probe(split, *(self._features(model, run, data) for data in _parts(split)))
@@ -123,11 +125,11 @@ class Transfer:
             "group": self.grouped.hierarchy.group.tolist(),
             "class_counts": split.train.counts().tolist(),
         }
-        folder.mkdir(parents=True, exist_ok=True)
+        attempt.still_ours()
         arrays = {"logits": probed.logits.float(), "features": probed.features, "labels": split.test.labels}
-        with whole(folder / FINE) as path, path.open("wb") as file:
+        with atomic_write(folder / FINE) as path, path.open("wb") as file:
             np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]
-        with whole(folder / OUTCOME) as path:
+        with atomic_write(folder / OUTCOME) as path:
             path.write_text(json.dumps(outcome, indent=1))
 
     def rows(self, folder: Path) -> Rows:
@@ -220,6 +222,8 @@ def transfer(
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = print,
     checkpoint_seconds: float = 30.0,
+    executor: Executor | Callable[[int], Executor] | None = None,
+    part: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """Trains an encoder on the groups with every line and seed, and measures it on the fine classes.
 
@@ -235,7 +239,7 @@ def transfer(
         seeds: how many.
         validation: share of the training rows of each fine class held out, above 0.
         finetune_epochs: see `Transfer`.
-        jobs, watch, say, checkpoint_seconds: as `Manner` has them.
+        jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
 
     Returns:
         A row a line and seed, with the columns of a comparison, where `accuracy` … `ece` are those of the linear probe
@@ -265,7 +269,7 @@ def transfer(
     # Fine-tuning trains the network of the upper bound.
     check_runs([run for run in first if run.groups is None], grouped.source)
     task = Transfer(grouped, finetune_epochs)
-    carry_out(task, runs, folder, Manner(jobs, watch, say, checkpoint_seconds))
+    run_all(task, runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part))
     return gather(transfer_rows, folder, everything)
 
 
@@ -279,7 +283,7 @@ def _bounds(lines: Sequence[Line]) -> tuple[Bound, Bound]:
 def transfer_rows(folder: Path) -> Rows:
     """A finished run's row of the results table; none where it has not finished."""
     path = folder / OUTCOME
-    return [read_record(path, "a run's outcome", {"row"})["row"]] if path.is_file() else []
+    return [read_json(path, "a run's outcome", {"row"})["row"]] if path.is_file() else []
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +12,10 @@ import pandas as pd
 
 from midmix.data import Source
 from midmix.errors import InputError
+from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
 from midmix.training.line import Line
-from midmix.training.run import Run, Watching, check_runs, finished, result_rows, train_run
+from midmix.training.run import Run, check_runs, finished, result_rows, train_run
 from midmix.training.settings import Settings
-from midmix.training.work import Manner, Progress, Rows, carry_out, gather
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,14 @@ class Classify:
     def specification(self) -> dict[str, Any]:
         return {}
 
-    def carry_out(self, run: Run, folder: Path, watching: Watching, checkpoint_seconds: float) -> None:
-        train_run(run, self.source, folder, watching=watching, checkpoint_seconds=checkpoint_seconds)
+    def carry_out(self, run: Run, folder: Path, attempt: Attempt) -> None:
+        train_run(
+            run,
+            self.source,
+            folder,
+            watching=attempt.watching(),
+            checkpoint_seconds=attempt.checkpoint_seconds,
+        )
 
     def rows(self, folder: Path) -> Rows:
         return run_rows(folder)
@@ -47,6 +54,8 @@ def compare(
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = print,
     checkpoint_seconds: float = 30.0,
+    executor: Executor | Callable[[int], Executor] | None = None,
+    part: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """Trains every line with seeds `0 … seeds - 1` and returns the results, which lie in `folder/results.parquet` too.
 
@@ -61,7 +70,7 @@ def compare(
         settings: how each network is trained.
         seeds: how many.
         imbalance, profile, validation: as `draw_split` takes them.
-        jobs, watch, say, checkpoint_seconds: as `Manner` has them.
+        jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
 
     Returns:
         A row a line, seed and epoch choice: of all finished runs of the folder.
@@ -84,7 +93,9 @@ def compare(
     template = Run(lines[0], 0, settings, imbalance, profile, validation)
     check_runs([replace(template, line=line) for line in lines], source)
     runs = [replace(template, line=line, seed=seed) for seed in range(seeds) for line in lines]
-    carry_out(Classify(source), runs, folder, Manner(jobs, watch, say, checkpoint_seconds))
+    run_all(
+        Classify(source), runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part)
+    )
     return collect(folder, lines)
 
 

@@ -13,9 +13,10 @@ import torch
 from midmix.data import Grouped, Hierarchy, Labelled, Source
 from midmix.errors import InputError
 from midmix.measures import WITHIN, classification
-from midmix.training import Settings, compare, parse_lines, transfer
+from midmix.studies import compare, transfer
+from midmix.studies.transfer import LOWER, UPPER
+from midmix.training import Settings, parse_lines
 from midmix.training.run import Run
-from midmix.training.transfer import LOWER, UPPER
 
 FINE = ("beagle", "husky", "poodle", "siamese", "tabby")
 

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from midmix.errors import InputError
-from midmix.training import Progress, Settings, collect, compare, load_model, parse_lines
+from midmix.studies import Progress, collect, compare
+from midmix.training import Settings, load_model, parse_lines
 from midmix.training.run import result_rows
 
 COLUMNS = [

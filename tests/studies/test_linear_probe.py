@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from midmix.training.linear_probe import STRENGTHS, LinearProbe, linear_probe
-from midmix.training.neighbours_probe import neighbour_votes
+from midmix.studies.linear_probe import STRENGTHS, LinearProbe, linear_probe
+from midmix.studies.neighbours_probe import neighbour_votes
 
 
 def rows(n, seed, width=24, classes=7):

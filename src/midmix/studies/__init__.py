@@ -1,0 +1,20 @@
+"""Many runs: comparisons, transfer from groups to their members, and what carries them out."""
+
+from midmix.studies.claims import Claim, ClaimLostError, claimed
+from midmix.studies.compare import collect, compare
+from midmix.studies.runner import Progress, RunnerOptions, WorkerError, check_comparison, run_all
+from midmix.studies.transfer import transfer
+
+__all__ = [
+    "Claim",
+    "ClaimLostError",
+    "Progress",
+    "RunnerOptions",
+    "WorkerError",
+    "check_comparison",
+    "claimed",
+    "collect",
+    "compare",
+    "run_all",
+    "transfer",
+]
