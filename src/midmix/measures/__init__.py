@@ -25,22 +25,24 @@ from midmix.measures.estimate import Estimate
 from midmix.measures.logit_margins import Margins, margins
 from midmix.measures.margin_law import margin_band, required_margin
 from midmix.measures.neural_collapse import NC2, nc1, nc2, nc3, nc4
-from midmix.measures.report import BETTER, CollapseReport, collapse_report, report_of
-from midmix.measures.streaming import Collapse
+from midmix.measures.report import CollapseReport, collapse_report, report_of
+from midmix.measures.streaming import CollapseMeter
+from midmix.measures.table import MEASURES, Measure, Outputs, evaluate_all, measures_of
 from midmix.measures.uniformity import uniformity_wi
 from midmix.measures.within_classes import alignment, alignment_wi
-from midmix.measures.within_groups import WITHIN, GroupReport, within_groups
+from midmix.measures.within_groups import GroupReport, within_groups
 
 __all__ = [
-    "BETTER",
+    "MEASURES",
     "NC2",
-    "WITHIN",
     "Classification",
-    "Collapse",
+    "CollapseMeter",
     "CollapseReport",
     "Estimate",
     "GroupReport",
     "Margins",
+    "Measure",
+    "Outputs",
     "ReliabilityBins",
     "ShotGroups",
     "alignment",
@@ -51,9 +53,11 @@ __all__ = [
     "classification",
     "collapse_report",
     "confusion_matrix",
+    "evaluate_all",
     "expected_calibration_error",
     "margin_band",
     "margins",
+    "measures_of",
     "nc1",
     "nc2",
     "nc3",
