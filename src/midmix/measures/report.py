@@ -19,7 +19,8 @@ from midmix.measures.streaming import CollapseMeter
 class CollapseReport:
     """What `collapse_report` finds, as plain data.
 
-    `totals` has the names of the measures of the table `collapse`, `nc3` only with a head, `nc4` and `margin_balance` only with logits.
+    `totals` has the names of the measures of the table `collapse`: `nc3` only with a head,
+    `nc4` and `margin_balance` only with logits.
     `standard_errors` has those totals that were sampled. `per_class` is a table by columns, a row a class:
     `class`, `count`, `alignment`, `alignment_wi`, `class_uniformity`, `neighborhood_uniformity`,
     `nearest_class`, `nearest_distance`, and with logits `nc4`, `margin_mean`, `margin_q05` … `margin_q95`. NaN

@@ -128,7 +128,7 @@ class Outputs:
         return margins(self._known("logits", self.logits), self.labels)
 
     def class_weights(self, classes: Collection[int] | None = None) -> Tensor:
-        """`[N]` float64, of a mean over classes of the mean over their rows; sums to 1. NaN where no class has a row."""
+        """`[N]` float64: of a mean over classes of the mean over their rows; NaN where no class has a row."""
         found = torch.bincount(self.labels.long(), minlength=self.num_classes)
         kept = found > 0
         if classes is not None:

@@ -20,7 +20,8 @@ from midmix.measures.table import Outputs, declare
 class GroupReport:
     """What `within_groups` finds, as plain data.
 
-    `totals` has `spread` and the names of `collapse_report`'s totals, `nc3` only with a head, `nc4` and `margin_balance` only with logits: each the
+    `totals` has `spread` and the names of `collapse_report`'s totals:
+    `nc3` only with a head, `nc4` and `margin_balance` only with logits: each the
     mean over the groups. `per_group` is a table by columns, a row a group: `group`, `classes`, `count` (rows) and the
     names of `totals`. NaN stands for what a group does not have.
     """
