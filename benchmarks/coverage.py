@@ -5,8 +5,8 @@ Two lines are trained with S seeds and tested on R rows a class of ten classes. 
     μ_c + a_s + a_sc + b_r + e_sr > 0,
 
 all normal: what a seed's training does to all rows and to a class, the row's own difficulty, the rest. The two lines
-share part of the seed and of the row, as real ones do. The loss is log(1 + exp(-score)). Truth: what a new seed gives on a
-new row, in closed form or by quadrature. Each repetition draws seeds *and* rows anew.
+share part of the seed and of the row, as real ones do. The loss is log(1 + exp(-score)). The truth, what a new seed
+gives on a new row, is had in closed form or by quadrature. Each repetition draws seeds *and* rows anew.
 
     python benchmarks/coverage.py [--repetitions 1000]
 """
