@@ -13,7 +13,7 @@ import torch
 
 from midmix import measures
 from midmix.errors import InputError
-from midmix.measures import Collapse, collapse_report, report_of
+from midmix.measures import CollapseMeter, collapse_report, report_of
 
 C, D, N = 4, 6, 60
 
@@ -30,7 +30,7 @@ def data():
 
 def meter_of(data, cuts=(), **settings):
     features, labels, logits, _ = data
-    meter = Collapse(C, **settings)
+    meter = CollapseMeter(C, **settings)
     edges = [0, *cuts, N]
     for start, stop in itertools.pairwise(edges):
         meter.update(features[start:stop], labels[start:stop], logits[start:stop])
@@ -60,9 +60,9 @@ def test_any_batching(data, cuts):
 def test_any_number_of_parts(data, parts):
     features, labels, logits, weight = data
     rows = torch.randperm(N, generator=torch.Generator().manual_seed(1)).tensor_split(parts)
-    whole = Collapse(C)
+    whole = CollapseMeter(C)
     for part in rows:
-        meter = Collapse(C)
+        meter = CollapseMeter(C)
         meter.update(features[part], labels[part], logits[part])
         before = meter.state_dict()
         whole.merge(meter)
@@ -73,8 +73,8 @@ def test_any_number_of_parts(data, parts):
 
 def test_merging_nothing_changes_nothing(data):
     whole = meter_of(data)
-    whole.merge(Collapse(C))
-    other = Collapse(C)
+    whole.merge(CollapseMeter(C))
+    other = CollapseMeter(C)
     other.merge(whole)
     other.update(torch.zeros(0, D), torch.zeros(0, dtype=torch.long), torch.zeros(0, C))
     same(report_of(other), report_of(meter_of(data)))
@@ -100,22 +100,22 @@ def test_methods_are_the_functions(data):
 
 def test_the_state_is_plain_tensors_and_goes_on_where_it_was(data):
     features, labels, logits, _ = data
-    first = Collapse(C)
+    first = CollapseMeter(C)
     first.update(features[:25], labels[:25], logits[:25])
     state = first.state_dict()
     assert all(type(value) is torch.Tensor for value in state.values())
-    second = Collapse(C)
+    second = CollapseMeter(C)
     second.load_state_dict(state)
     second.update(features[25:], labels[25:], logits[25:])
     same(report_of(second), report_of(meter_of(data)))
-    assert Collapse(C).state_dict() == {}
+    assert CollapseMeter(C).state_dict() == {}
 
 
 def test_the_callers_rows_may_change_afterwards(data):
     features, labels, logits, _ = data
     expected = report_of(meter_of(data))
     mine, theirs = features.clone(), labels.clone()
-    meter = Collapse(C)
+    meter = CollapseMeter(C)
     meter.update(mine, theirs, logits)
     mine.zero_()
     theirs.zero_()
@@ -173,7 +173,7 @@ def test_functions_sample_too():
 
 def test_a_bounded_stream_stays_bounded_and_keeps_the_exact_ones_exact():
     features, labels, logits = long_data(2)
-    meter = Collapse(3, max_rows=50)
+    meter = CollapseMeter(3, max_rows=50)
     for some in torch.arange(1500).split(100):
         meter.update(features[some], labels[some], logits[some])
         assert sum(len(part["labels"]) for part in meter._kept) <= 2 * 3 * 50 + 100
@@ -197,14 +197,14 @@ def test_a_bounded_stream_stays_bounded_and_keeps_the_exact_ones_exact():
 SCRIPT = """
 import sys, torch
 import torch.distributed as dist
-from midmix.measures import Collapse, collapse_report, report_of
+from midmix.measures import CollapseMeter, collapse_report, report_of
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
 g = torch.Generator().manual_seed(0)
 features, labels, logits = torch.randn(50, 4, generator=g), torch.arange(50) % 3, torch.randn(50, 3, generator=g)
 expected = collapse_report(features, labels, logits).totals
 for cut in (31, 50):  # unequal, and with nothing at all on the second
-    meter, mine = Collapse(3), slice(0, cut) if rank == 0 else slice(cut, 50)
+    meter, mine = CollapseMeter(3), slice(0, cut) if rank == 0 else slice(cut, 50)
     meter.update(features[mine], labels[mine], logits[mine])
     found = report_of(meter.gather()).totals
     assert found.keys() == expected.keys()
@@ -240,9 +240,9 @@ def test_gather_without_processes_is_a_copy(data):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda m: Collapse(C).alignment(), "no rows yet"),
-        (lambda m: Collapse(C).nc1(), "no rows yet"),
-        (lambda m: Collapse(0), "num_classes"),
+        (lambda m: CollapseMeter(C).alignment(), "no rows yet"),
+        (lambda m: CollapseMeter(C).nc1(), "no rows yet"),
+        (lambda m: CollapseMeter(0), "num_classes"),
         (lambda m: m.update(torch.randn(2, D + 1), torch.tensor([0, 1]), torch.randn(2, C)), "7 columns"),
         (
             lambda m: m.update(torch.randn(2, D), torch.tensor([0, C]), torch.randn(2, C)),
@@ -254,8 +254,8 @@ def test_gather_without_processes_is_a_copy(data):
             "5 columns for 4",
         ),
         (lambda m: m.update(torch.randn(2, D), torch.tensor([0, 1]), torch.randn(3, C)), "3 rows against 2"),
-        (lambda m: m.merge(Collapse(C + 1)), "parts must be alike"),
-        (lambda m: m.merge(Collapse(C, max_rows=99)), "parts must be alike"),
+        (lambda m: m.merge(CollapseMeter(C + 1)), "parts must be alike"),
+        (lambda m: m.merge(CollapseMeter(C, max_rows=99)), "parts must be alike"),
         (lambda m: m.load_state_dict({"unit.counts": torch.zeros(9)}), "9 classes, expected 4"),
         (lambda m: m.nc3(torch.randn(C, D + 1)), "head"),
     ],
@@ -268,7 +268,7 @@ def test_bad_input_is_named_and_changes_nothing(data, call, says):
 
 
 def test_logits_are_needed_where_they_are(data):
-    meter = Collapse(C)
+    meter = CollapseMeter(C)
     meter.update(*data[:2])
     assert not meter.has_logits
     assert "nc4" not in report_of(meter).totals

@@ -12,7 +12,7 @@ import torch
 
 from midmix.data import Grouped, Hierarchy, Labelled, Source
 from midmix.errors import InputError
-from midmix.measures import WITHIN, classification
+from midmix.measures import classification, measures_of
 from midmix.studies import compare, transfer
 from midmix.studies.transfer import LOWER, UPPER
 from midmix.training import Settings, parse_lines
@@ -50,7 +50,9 @@ def test_results_have_a_row_a_line_and_seed(run, animals, tmp_path):
     expected = [(m, s) for m in ("erm", "am-mixup", "fine-labels", "random-encoder") for s in (0, 1)]
     assert list(results[["method", "seed"]].itertuples(index=False, name=None)) == expected
     assert set(results["epoch_choice"]) == {"last"}
-    assert {f"within_{name}" for name in WITHIN} <= set(results.columns)
+    assert {f"within_{name}" for name in (one.name for one in measures_of("groups", "collapse"))} <= set(
+        results.columns
+    )
     assert results.groupby("seed")["split_hash"].nunique().tolist() == [1, 1], "differences are paired"
     assert results["split_hash"].nunique() == 2
     methods = results[results["method"].isin(["erm", "am-mixup"])]

@@ -19,7 +19,6 @@ from midmix.training import (
     Settings,
     Watching,
     answer,
-
     finished,
     load_model,
     read_features,

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from midmix.measures import BETTER, Classification, CollapseReport
+from midmix.measures import MEASURES, Classification, CollapseReport
 
 MOST_CLASSES = 30
 
@@ -53,7 +53,12 @@ def collapse_tables(report: CollapseReport, title: str) -> RenderableType:
         totals.add_column(name, justify="left" if name in ("measure", "better") else "right")
     for name, value in report.totals.items():
         error = report.standard_errors.get(name)
-        totals.add_row(name, _number(value), "exact" if error is None else _number(error), BETTER[name])
+        totals.add_row(
+            name,
+            _number(value),
+            "exact" if error is None else _number(error),
+            MEASURES.find(name).better or "a state",
+        )
     names = (
         "class",
         "count",

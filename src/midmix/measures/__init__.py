@@ -32,22 +32,24 @@ from midmix.measures.margin_law import (
     required_margin,
 )
 from midmix.measures.neural_collapse import NC2, nc1, nc2, nc3, nc4
-from midmix.measures.report import BETTER, CollapseReport, collapse_report, report_of
-from midmix.measures.streaming import Collapse
+from midmix.measures.report import CollapseReport, collapse_report, report_of
+from midmix.measures.streaming import CollapseMeter
+from midmix.measures.table import MEASURES, Measure, Outputs, evaluate_all, measures_of
 from midmix.measures.uniformity import uniformity_wi
 from midmix.measures.within_classes import alignment, alignment_wi
-from midmix.measures.within_groups import WITHIN, GroupReport, within_groups
+from midmix.measures.within_groups import GroupReport, within_groups
 
 __all__ = [
-    "BETTER",
+    "MEASURES",
     "NC2",
-    "WITHIN",
     "Classification",
-    "Collapse",
+    "CollapseMeter",
     "CollapseReport",
     "Estimate",
     "GroupReport",
     "Margins",
+    "Measure",
+    "Outputs",
     "ReliabilityBins",
     "ShotGroups",
     "alignment",
@@ -60,11 +62,13 @@ __all__ = [
     "confusion_matrix",
     "critical_weight",
     "equilibrium_margins",
+    "evaluate_all",
     "expected_calibration_error",
     "imbalance_exponent",
     "linear_head_rate",
     "margin_band",
     "margins",
+    "measures_of",
     "nc1",
     "nc2",
     "nc3",

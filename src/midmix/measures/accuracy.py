@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from midmix.errors import InputError
 from midmix.measures._checks import check_logits
 from midmix.measures.calibration import bin_confidences, confidences
+from midmix.measures.table import Outputs, declare
 
 BY_COUNT = "many: more than 100 training rows, medium: 20 to 100, few: less than 20"
 BY_THIRDS = "thirds of the classes by training count"
@@ -159,3 +160,46 @@ def classification(logits: Tensor, labels: Tensor, counts: Tensor | Sequence[int
 
 def _mean(values: Tensor) -> float:
     return float(values.nanmean()) if len(values) else math.nan
+
+
+def _right(classes: Callable[[Outputs], Sequence[int]] | None) -> Callable[[Outputs], tuple[Tensor, Tensor]]:
+    """Whether each row is right, weighted as a mean over classes of the mean over their rows."""
+
+    def rows(outputs: Outputs) -> tuple[Tensor, Tensor]:
+        chosen = None if classes is None else classes(outputs)
+        return outputs.rows[1].double(), outputs.class_weights(chosen)
+
+    return rows
+
+
+def _every_row(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    right = outputs.rows[1].double()
+    return right, torch.full_like(right, 1 / len(right))
+
+
+def _macro_f1(outputs: Outputs) -> float:
+    matrix = outputs.confusion
+    support, predicted = matrix.sum(dim=1), matrix.sum(dim=0)
+    return _mean((2.0 * matrix.diagonal() / (support + predicted))[support > 0].double())
+
+
+declare(
+    "accuracy",
+    "overall",
+    "higher",
+    rows=_every_row,
+    needs=["logits"],
+    unit="percent",
+    table="outcomes",
+    order=1,
+)
+declare(
+    "balanced_accuracy", "balanced", "higher", rows=_right(None), needs=["logits"], unit="percent", table="outcomes",
+    order=2,
+)  # fmt: skip
+for _place, _name in enumerate(("many", "medium", "few")):
+    declare(
+        _name, _name, "higher", rows=_right(lambda outputs, name=_name: getattr(outputs.shots, name)),  # type: ignore[misc]
+        needs=["logits", "counts"], unit="percent", table="outcomes", order=3 + _place,
+    )  # fmt: skip
+declare("macro_f1", "macro F1", "higher", _macro_f1, needs=["logits"], unit="percent")

@@ -12,6 +12,7 @@ from midmix.measures._pairs import Power, pair_sums
 from midmix.measures._rows import Rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.moments import UnitMoments
+from midmix.measures.table import declare
 
 _CENTRES_AT_ONCE = 1024
 
@@ -139,3 +140,13 @@ def _mean_by_class(counts: Tensor, present: Tensor | None) -> Estimate:
 def _moments(features: Tensor, labels: Tensor) -> UnitMoments:
     rows = Rows.of(features, labels)
     return UnitMoments.of(rows.features, rows.labels, len(rows.counts))
+
+
+declare(
+    "class_uniformity", "class uniformity", "higher", lambda o: o.meter.class_uniformity(), needs=["features"],
+    table="collapse", order=2,
+)  # fmt: skip
+declare(
+    "neighborhood_uniformity", "neighborhood uniformity", "higher", lambda o: o.meter.neighborhood_uniformity(),
+    needs=["features"], table="collapse", order=3,
+)  # fmt: skip

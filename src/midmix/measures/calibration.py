@@ -9,6 +9,7 @@ from torch import Tensor
 
 from midmix.errors import InputError
 from midmix.measures._checks import check_logits
+from midmix.measures.table import Outputs, declare
 
 _ROWS_AT_ONCE = 8192
 """Rows turned into float64 probabilities at a time: bounds the memory for many rows and classes."""
@@ -122,3 +123,15 @@ def negative_log_likelihood(logits: Tensor, labels: Tensor) -> float:
     """
     check_logits(logits, labels)
     return float(confidences(logits, labels)[2].mean())
+
+
+def _losses(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    loss = outputs.rows[2]
+    return loss, torch.full_like(loss, 1 / len(loss))
+
+
+declare("nll", "NLL", "lower", rows=_losses, needs=["logits"], table="outcomes", order=6)
+declare(
+    "ece", "ECE", "lower", lambda outputs: bin_confidences(*outputs.rows[:2]).error, needs=["logits"], table="outcomes",
+    order=7,
+)  # fmt: skip

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midmix.errors import InputError
 from midmix.measures._checks import check_logits
+from midmix.measures.table import declare
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -83,3 +84,9 @@ def margin_quantiles(margin: Tensor, labels: Tensor, num_classes: int, levels: t
         if len(theirs):
             found[c] = theirs.quantile(at)
     return found
+
+
+declare(
+    "margin_balance", "margin balance", "higher", lambda o: o.margins.balance, needs=["logits"], table="collapse",
+    order=6,
+)  # fmt: skip

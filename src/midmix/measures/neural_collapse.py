@@ -20,6 +20,7 @@ from midmix.measures._checks import check_logits
 from midmix.measures._rows import Rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.moments import RawMoments
+from midmix.measures.table import declare
 
 _ROWS_AT_ONCE = 4096
 
@@ -218,3 +219,19 @@ def _at_unit_norm(matrix: Tensor) -> Tensor:
 def _moments(features: Tensor, labels: Tensor) -> RawMoments:
     rows = Rows.of(features, labels)
     return RawMoments.of(rows.features, rows.labels, len(rows.counts))
+
+
+# Neural collapse is a state, not a virtue: its measures have no better way.
+declare("nc1", "NC1", "", lambda o: o.meter.nc1(), needs=["features"], table="collapse", order=7)
+for _place, (_name, _heading) in enumerate(
+    (("equinorm", "NC2 norms"), ("equiangular", "NC2 angles"), ("maximal_angle", "NC2 largest angle"))
+):
+    declare(
+        f"nc2_{_name}", _heading, "", lambda o, name=_name: getattr(o.meter.nc2(), name),  # type: ignore[misc]
+        needs=["features"], table="collapse", order=8 + _place,
+    )  # fmt: skip
+declare(
+    "nc3", "NC3", "", lambda o: o.meter.nc3(o.head[0]) if o.head else math.nan, needs=["features", "head"],
+    table="collapse", order=11,
+)  # fmt: skip
+declare("nc4", "NC4", "", lambda o: o.meter.nc4(), needs=["features", "logits"], table="collapse", order=12)

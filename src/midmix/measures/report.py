@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,30 +12,15 @@ from midmix.errors import InputError
 from midmix.measures._checks import check_labels, check_rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.neural_collapse import check_head
-from midmix.measures.streaming import Collapse
-
-BETTER: dict[str, Literal["lower", "higher"]] = {
-    "alignment": "lower",
-    "class_uniformity": "higher",
-    "neighborhood_uniformity": "higher",
-    "alignment_wi": "lower",
-    "uniformity_wi": "lower",
-    "nc1": "lower",
-    "nc2_equinorm": "lower",
-    "nc2_equiangular": "lower",
-    "nc2_maximal_angle": "lower",
-    "nc3": "lower",
-    "nc4": "higher",
-    "margin_balance": "higher",
-}
-"""Which way each total of a `CollapseReport` is better."""
+from midmix.measures.streaming import CollapseMeter
 
 
 @dataclass(frozen=True)
 class CollapseReport:
     """What `collapse_report` finds, as plain data.
 
-    `totals` has the names of `BETTER`, `nc3` only with a head, `nc4` and `margin_balance` only with logits.
+    `totals` has the names of the measures of the table `collapse`: `nc3` only with a head,
+    `nc4` and `margin_balance` only with logits.
     `standard_errors` has those totals that were sampled. `per_class` is a table by columns, a row a class:
     `class`, `count`, `alignment`, `alignment_wi`, `class_uniformity`, `neighborhood_uniformity`,
     `nearest_class`, `nearest_distance`, and with logits `nc4`, `margin_mean`, `margin_q05` … `margin_q95`. NaN
@@ -95,15 +79,15 @@ def collapse_report(
             logits = features.detach().double() @ weight.detach().to(features.device).double().T
             if bias is not None:
                 logits = logits + bias.detach().to(logits)
-    meter = Collapse(num_classes, max_rows=max_rows, seed=seed)
+    meter = CollapseMeter(num_classes, max_rows=max_rows, seed=seed)
     meter.update(features, labels, logits)
     return report_of(meter, weight=head[0] if head is not None else None, classes=classes, k=k)
 
 
 def report_of(
-    meter: Collapse, *, weight: Tensor | None = None, classes: Sequence[str] | None = None, k: int = 1
+    meter: CollapseMeter, *, weight: Tensor | None = None, classes: Sequence[str] | None = None, k: int = 1
 ) -> CollapseReport:
-    """The report of what a `Collapse` has seen; arguments as in `collapse_report`."""
+    """The report of what a `CollapseMeter` has seen; arguments as in `collapse_report`."""
     nc2 = meter.nc2()
     by_class = {
         "alignment": meter.alignment(),

@@ -29,7 +29,7 @@ _Columns = dict[str, Tensor]
 and margins, each with as many entries."""
 
 
-class Collapse:
+class CollapseMeter:
     """Every measure of collapse over rows that come in batches, with merging over parts and processes.
 
     What can be told from counts, means and scatter is exact whatever `max_rows` is: both class uniformities,
@@ -49,7 +49,7 @@ class Collapse:
 
     Example:
         >>> features, labels = torch.eye(3), torch.tensor([0, 1, 2])
-        >>> meter = Collapse(num_classes=3)
+        >>> meter = CollapseMeter(num_classes=3)
         >>> meter.update(features[:2], labels[:2])
         >>> meter.update(features[2:], labels[2:])
         >>> round(meter.class_uniformity(), 4)
@@ -88,7 +88,7 @@ class Collapse:
             )
         if self._unit is not None and (logits is None) != (self._margin_sum is None):
             raise InputError("logits: give them with every batch or with none")
-        part = Collapse(self.num_classes, max_rows=self.max_rows)
+        part = CollapseMeter(self.num_classes, max_rows=self.max_rows)
         part._unit = UnitMoments.of(features, labels, self.num_classes)
         part._raw = RawMoments.of(features, labels, self.num_classes)
         predictions = torch.full_like(labels, -1)
@@ -112,7 +112,7 @@ class Collapse:
         ]
         self.merge(part)
 
-    def merge(self, other: Collapse) -> None:
+    def merge(self, other: CollapseMeter) -> None:
         """Add what another object has seen; the other stays as it is.
 
         Raises:
@@ -143,7 +143,7 @@ class Collapse:
         if limit and sum(len(some["labels"]) for some in self._kept) > limit:
             self._rows_kept()
 
-    def gather(self, group: torch.distributed.ProcessGroup | None = None) -> Collapse:
+    def gather(self, group: torch.distributed.ProcessGroup | None = None) -> CollapseMeter:
         """What all processes of the group have seen, merged in order of rank, the same on every process.
 
         Every process must call it, those without rows too. Outside `torch.distributed` it is a plain copy.
@@ -153,10 +153,10 @@ class Collapse:
             mine = {name: value.cpu() for name, value in parts[0].items()}
             parts = [{} for _ in range(torch.distributed.get_world_size(group))]
             torch.distributed.all_gather_object(parts, mine, group=group)
-        whole = Collapse(self.num_classes, max_rows=self.max_rows)
+        whole = CollapseMeter(self.num_classes, max_rows=self.max_rows)
         device = self._unit.mean.device if self._unit is not None else torch.device("cpu")
         for state in parts:
-            part = Collapse(self.num_classes, max_rows=self.max_rows)
+            part = CollapseMeter(self.num_classes, max_rows=self.max_rows)
             part.load_state_dict({name: value.to(device) for name, value in state.items()})
             whole.merge(part)
         return whole

@@ -11,6 +11,7 @@ from midmix.errors import InputError
 from midmix.measures._pairs import Gaussian, pair_sums
 from midmix.measures._rows import Rows
 from midmix.measures.estimate import Estimate
+from midmix.measures.table import declare
 from midmix.measures.within_classes import pair_mean
 
 LARGEST_T = 100.0
@@ -60,3 +61,9 @@ def uniformity_wi_of(rows: Rows, t: float) -> Estimate:
     sums = pair_sums(rows.features, Gaussian(t), rows.overall())
     mean, error = pair_mean(sums, population=int(rows.counts.sum()))
     return Estimate(math.log(mean), standard_error=float(error / mean))
+
+
+declare(
+    "uniformity_wi", "uniformity (W&I)", "lower", lambda o: o.meter.uniformity_wi(), needs=["features"],
+    table="collapse", order=5,
+)  # fmt: skip

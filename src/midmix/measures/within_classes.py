@@ -12,6 +12,7 @@ from midmix.measures._pairs import Power, pair_sums
 from midmix.measures._rows import Rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.moments import UnitMoments
+from midmix.measures.table import declare
 
 
 def alignment(features: Tensor, labels: Tensor, *, max_rows: int | None = None, seed: int = 0) -> Estimate:
@@ -147,3 +148,18 @@ def _over_pairs(counts: Tensor, mean: Tensor, error: Tensor) -> Estimate:
         standard_error=float((share * error[several]).square().sum().sqrt()),
         per_class=mean,
     )
+
+
+declare(
+    "alignment",
+    "alignment",
+    "lower",
+    lambda o: o.meter.alignment(),
+    needs=["features"],
+    table="collapse",
+    order=1,
+)
+declare(
+    "alignment_wi", "alignment (W&I)", "lower", lambda o: o.meter.alignment_wi(), needs=["features"], table="collapse",
+    order=4,
+)  # fmt: skip

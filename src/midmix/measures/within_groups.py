@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,17 +12,16 @@ from torch import Tensor
 from midmix.errors import InputError
 from midmix.measures._checks import check_labels, check_rows
 from midmix.measures.between_classes import class_uniformity
-from midmix.measures.report import BETTER, collapse_report
-
-WITHIN: dict[str, Literal["lower", "higher"]] = {"spread": "higher", **BETTER}
-"""Which way each total of a `GroupReport` is better: as for classes, save that `spread` is added."""
+from midmix.measures.report import collapse_report
+from midmix.measures.table import Outputs, declare
 
 
 @dataclass(frozen=True)
 class GroupReport:
     """What `within_groups` finds, as plain data.
 
-    `totals` has the names of `WITHIN`, `nc3` only with a head, `nc4` and `margin_balance` only with logits: each the
+    `totals` has `spread` and the names of `collapse_report`'s totals:
+    `nc3` only with a head, `nc4` and `margin_balance` only with logits: each the
     mean over the groups. `per_group` is a table by columns, a row a group: `group`, `classes`, `count` (rows) and the
     names of `totals`. NaN stands for what a group does not have.
     """
@@ -106,7 +104,7 @@ def within_groups(
         spread = report.totals["class_uniformity"] / apart if apart else math.nan
         found.append({"spread": spread, **report.totals})
 
-    names = [name for name in WITHIN if any(name in one for one in found)]
+    names = list(dict.fromkeys(name for one in found for name in one))
     per_group: dict[str, list[str] | list[int] | list[float]] = {
         "group": list(groups) if groups is not None else [str(g) for g in range(count)],
         "classes": torch.bincount(group, minlength=count).tolist(),
@@ -119,3 +117,15 @@ def within_groups(
         known = [value for value in values if math.isfinite(value)]
         totals[name] = sum(known) / len(known) if known else math.nan
     return GroupReport(totals, per_group)
+
+
+def _spread(outputs: Outputs) -> float:
+    assert outputs.features is not None
+    assert outputs.groups is not None
+    found = within_groups(
+        outputs.features, outputs.labels, outputs.groups, max_rows=outputs.max_rows, seed=outputs.seed
+    )
+    return found.totals["spread"]
+
+
+declare("spread", "spread", "higher", _spread, needs=["features", "groups"], table="groups", order=0)

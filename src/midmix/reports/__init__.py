@@ -7,6 +7,7 @@ from midmix.reports.collapse import collapse_measures
 from midmix.reports.comparison import read_comparison
 from midmix.reports.figures.projection import check_projection
 from midmix.reports.markdown import markdown_table, write_tables
+from midmix.reports.outcomes import tested_runs
 from midmix.reports.page import write_report
 from midmix.reports.subjects import Output
 from midmix.reports.summary import summarise
@@ -21,6 +22,7 @@ __all__ = [
     "read_comparison",
     "summarise",
     "terminal_table",
+    "tested_runs",
     "transfer_table",
     "write_analysis",
     "write_report",

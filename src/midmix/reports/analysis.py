@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from midmix.measures import BETTER, CollapseReport
+from midmix.measures import MEASURES, CollapseReport
 from midmix.reports.columns import MINUS
 from midmix.reports.figures.accuracy_by_count import accuracy_by_count
 from midmix.reports.figures.margins import margins
@@ -62,10 +62,10 @@ def write_analysis(
         in_short=f"{len(output.labels):,} rows · {len(names)} classes · {output.features.shape[1]} features",
         totals=[
             {
-                "name": name.replace("_", " "),
+                "name": MEASURES.find(name).heading,
                 "value": f"{value:.4f}".replace("-", MINUS),
                 "error": f"{found.standard_errors[name]:.4f}" if name in found.standard_errors else "",
-                "better": BETTER[name],
+                "better": MEASURES.find(name).better or "a state",
             }
             for name, value in found.totals.items()
         ],

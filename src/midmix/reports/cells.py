@@ -9,8 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from midmix.reports.columns import COLUMNS, Column
-from midmix.reports.lines import BASELINE, Line
+from midmix.reports.columns import Column, outcome_columns
+from midmix.reports.lines import parts_of
+
+LEVEL = 0.05
+"""Corrected p-values below this decide."""
+LEAST_ROWS = 30
+"""A measure on fewer test rows than this is marked."""
+FEW_ROWS, SAME = "†", "‡"
+_NOTES = {
+    FEW_ROWS: f"{FEW_ROWS} stands on fewer than {LEAST_ROWS} test rows.",
+    SAME: f"{SAME} every seed has the same value or the same difference: that is no certainty, but a step of the few "
+    "rows that can change.",
+}
 
 
 @dataclass(frozen=True)
@@ -24,45 +35,53 @@ class Cell:
     """Paired difference from the baseline; empty where there is none."""
     difference_half: str
     verdict: str
-    """``"better"`` or ``"worse"`` where the difference's interval excludes 0, else ``""``."""
+    """``"better"`` or ``"worse"`` where the difference holds after Holm's correction, else ``""``."""
     best: bool
+    mark: str = ""
+    """``FEW_ROWS`` and ``SAME``, where they hold."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of a table."""
 
-    line: Line
+    line: str
+    is_baseline: bool
+    """Whether the others are compared with it."""
     seeds: int
     paired: int
     """The most runs that a difference in this row stands on."""
     cells: tuple[Cell, ...]
 
     @property
-    def is_baseline(self) -> bool:
-        return self.line == BASELINE
+    def parts(self) -> list[str]:
+        """The line's name, a part of it a row."""
+        return parts_of(self.line)
 
 
 def table_rows(
     summary: pd.DataFrame,
     epoch_choice: str,
-    columns: Sequence[Column] = COLUMNS,
+    columns: Sequence[Column] | None = None,
     *,
     unranked: Collection[str] = (),
 ) -> list[Row]:
     """The rows of the table for one epoch choice, a cell per column; methods that are bounds are never the best."""
+    if columns is None:
+        columns = outcome_columns(summary["measure"].unique())
     chosen = summary[summary["epoch_choice"] == epoch_choice]
-    ranked = chosen[~chosen["method"].isin(list(unranked))]
+    ranked = chosen[~chosen["line"].isin(list(unranked))]
     best = {column.name: _best(ranked, column) for column in columns}
     rows = []
-    for key, group in chosen.groupby(["method", "criterion"], sort=False):
+    for name, group in chosen.groupby("line", sort=False):
         by_measure = {str(row["measure"]): row for row in group.to_dict("records")}
-        line = Line(*map(str, key)) if isinstance(key, tuple) else Line(str(key), "")
+        line = str(name)
         cells = tuple(
-            _cell(by_measure[column.name], column, math.nan if line.method in unranked else best[column.name])
+            _cell(by_measure[column.name], column, math.nan if line in unranked else best[column.name])
             for column in columns
         )
-        rows.append(Row(line, int(group["n"].max()), int(group["difference_n"].max()), cells))
+        is_baseline = line == str(group["baseline"].iloc[0])
+        rows.append(Row(line, is_baseline, int(group["n"].max()), int(group["difference_n"].max()), cells))
     return rows
 
 
@@ -82,6 +101,7 @@ def _cell(row: Mapping[Hashable, Any], column: Column, best: float) -> Cell:
         difference_half=_half(row, "difference_", column),
         verdict=_verdict(row, column),
         best=column.text(mean) == column.text(best) and math.isfinite(mean),
+        mark=_mark(row),
     )
 
 
@@ -92,7 +112,17 @@ def _half(row: Mapping[Hashable, Any], prefix: str, column: Column) -> str:
 
 
 def _verdict(row: Mapping[Hashable, Any], column: Column) -> str:
-    low, high = float(row["difference_low"]), float(row["difference_high"])
-    if column.better and (low > 0 or high < 0):
-        return "better" if (low > 0) == (column.better == "higher") else "worse"
+    if column.better and float(row["difference_corrected"]) < LEVEL:
+        return "better" if (float(row["difference"]) > 0) == (column.better == "higher") else "worse"
     return ""
+
+
+def _mark(row: Mapping[Hashable, Any]) -> str:
+    few = FEW_ROWS if 0 < int(row["test_rows"]) < LEAST_ROWS else ""
+    return few + (SAME if row["same"] or row["difference_same"] else "")
+
+
+def notes_of(rows: Sequence[Row]) -> list[str]:
+    """What the marks of a table mean, those that it has."""
+    marks = {mark for row in rows for cell in row.cells for mark in cell.mark}
+    return [text for mark, text in _NOTES.items() if mark in marks]

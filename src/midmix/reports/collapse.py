@@ -6,42 +6,30 @@ import math
 
 import pandas as pd
 
-from midmix.measures import collapse_report
-from midmix.reports.columns import Column
+from midmix.measures import Outputs, evaluate_all
+from midmix.reports.columns import collapse_columns
 from midmix.reports.comparison import Comparison
 from midmix.reports.subjects import Output
 
-COLLAPSE_COLUMNS = (
-    Column("alignment", "alignment", "lower", percent=False),
-    Column("class_uniformity", "class uniformity", "higher", percent=False),
-    Column("neighborhood_uniformity", "nearest class", "higher", percent=False),
-    Column("alignment_wi", "alignment (W&I)", "lower", percent=False),
-    Column("uniformity_wi", "uniformity (W&I)", "lower", percent=False),
-    Column("margin_balance", "margin balance", "higher", percent=False),
-    Column("nc1", "NC1", "", percent=False),
-    Column("nc2_equinorm", "NC2 norms", "", percent=False),
-    Column("nc2_equiangular", "NC2 angles", "", percent=False),
-    Column("nc4", "NC4", "", percent=False),
-)
-"""Neural collapse is a state, not a virtue: its measures have no better way here."""
 _ROWS = 2000
 """Measures over pairs take this many rows of a larger test split; the interval over seeds covers the rest."""
 
 
 def measure_output(output: Output) -> dict[str, float]:
-    """The measures of ``COLLAPSE_COLUMNS`` of one set of features; NaN for those that need logits it lacks."""
+    """The measures of collapse of one set of features; NaN for those that need what it lacks."""
     logits = None if output.logits is None or output.logits.shape[1] < 2 else output.logits
-    totals = collapse_report(output.features, output.labels, logits, max_rows=_ROWS).totals
-    return {column.name: totals.get(column.name, math.nan) for column in COLLAPSE_COLUMNS}
+    names = [column.name for column in collapse_columns()]
+    outputs = Outputs(output.labels, logits, features=output.features, max_rows=_ROWS)
+    found = evaluate_all(outputs, names)
+    return {name: found.get(name, math.nan) for name in names}
 
 
 def collapse_measures(comparison: Comparison) -> pd.DataFrame:
     """A row per run that kept its test outputs: ``line``, the keys of a results table, every measure."""
     rows = [
         {
-            "line": run.line.label,
-            "method": run.line.method,
-            "criterion": run.line.criterion,
+            "line": run.line,
+            "method": run.line,
             "seed": run.seed,
             "split_hash": str(run.about.get("split_hash", "")),
             "epoch_choice": "last",
@@ -50,7 +38,8 @@ def collapse_measures(comparison: Comparison) -> pd.DataFrame:
         for run in comparison.runs
         if run.output is not None
     ]
-    return pd.DataFrame(rows)
+    # What no output allows is no column: a head's measure where nobody kept the heads.
+    return pd.DataFrame(rows).dropna(axis="columns", how="all") if rows else pd.DataFrame()
 
 
 def collapse_paths(comparison: Comparison) -> pd.DataFrame | None:
@@ -61,5 +50,5 @@ def collapse_paths(comparison: Comparison) -> pd.DataFrame | None:
         histories = [run.history for run in comparison.runs_of(line) if run.history is not None]
         kept = [history[names].dropna() for history in histories if set(names) <= set(history.columns)]
         if kept:
-            tables.append(pd.concat(kept).groupby("epoch").mean().reset_index().assign(line=line.label))
+            tables.append(pd.concat(kept).groupby("epoch").mean().reset_index().assign(line=line))
     return pd.concat(tables, ignore_index=True) if tables else None

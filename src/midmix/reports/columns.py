@@ -1,9 +1,13 @@
-"""The columns of a results table that a report shows: heading, unit and which way is better."""
+"""The columns that tables show: measures as people read them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Self
+
+from midmix.measures import MEASURES, measures_of
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -19,11 +23,18 @@ class Column:
     percent: bool
     """Stored as a fraction from 0 to 1, shown in percent."""
 
+    @classmethod
+    def of(cls, measure: str, name: str | None = None, heading: str | None = None) -> Self:
+        """The column of a measure; under another name or heading where results call it otherwise."""
+        found = MEASURES.find(measure)
+        return cls(name or found.name, heading or found.heading, found.better, found.unit == "percent")
+
     def text(self, value: float) -> str:
         """The value as shown, without a unit; an en dash where there is none.
 
         Example:
-            >>> COLUMNS[0].text(0.7791), COLUMNS[5].text(1.2345), COLUMNS[0].text(float("nan"))
+            >>> accuracy, nll = Column.of("accuracy"), Column.of("nll")
+            >>> accuracy.text(0.7791), nll.text(1.2345), accuracy.text(float("nan"))
             ('77.9', '1.234', '–')
         """
         if not math.isfinite(value):
@@ -38,13 +49,23 @@ class Column:
         return (MINUS if negative else "+") + text if math.isfinite(value) else text
 
 
-COLUMNS = (
-    Column("accuracy", "overall", "higher", percent=True),
-    Column("balanced_accuracy", "balanced", "higher", percent=True),
-    Column("many", "many", "higher", percent=True),
-    Column("medium", "medium", "higher", percent=True),
-    Column("few", "few", "higher", percent=True),
-    Column("nll", "NLL", "lower", percent=False),
-    Column("ece", "ECE", "lower", percent=False),
-)
-"""What the headline table shows, in its order."""
+def outcome_columns(names: Collection[str]) -> tuple[Column, ...]:
+    """The columns of the headline table that a table of results with these columns has.
+
+    For two classes there is no many, medium and few: the measures of two classes stand in their place.
+
+    Example:
+        >>> [column.heading for column in outcome_columns(["seed", "few", "accuracy"])]
+        ['overall', 'few']
+    """
+    two = [one for one in measures_of("two classes") if one.name in names]
+    shown = [one for one in measures_of("outcomes") if one.name in names]
+    if two:
+        shown = [*(one for one in shown if one.name not in ("many", "medium", "few")), *two]
+    return tuple(Column.of(one.name) for one in sorted(shown, key=lambda one: one.order))
+
+
+def collapse_columns(names: Collection[str] | None = None) -> tuple[Column, ...]:
+    """The columns of the measures of collapse, or those of them that are among these names."""
+    found = [one.name for one in measures_of("collapse")]
+    return tuple(Column.of(name) for name in found if names is None or name in names)

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from midmix.errors import InputError
-from midmix.reports.lines import Line, lines_of
+from midmix.reports.lines import baseline_of, lines_of, method_of, with_methods
 from midmix.reports.subjects import Classes, Output, Subject
 
 
@@ -25,8 +25,8 @@ class Run:
     about: dict[str, Any]
 
     @property
-    def line(self) -> Line:
-        return Line(str(self.about["method"]), str(self.about["criterion"]))
+    def line(self) -> str:
+        return method_of(self.about)
 
     @property
     def seed(self) -> int:
@@ -59,7 +59,9 @@ class Comparison:
 
     folder: Path
     results: pd.DataFrame
-    lines: list[Line]
+    lines: list[str]
+    baseline: str
+    """The line that the others are compared with; it may be missing."""
     runs: list[Run]
 
     @property
@@ -80,33 +82,36 @@ class Comparison:
         """A subject per line, with the test outputs of every seed that kept them."""
         outputs = [[run.output for run in self.runs_of(line)] for line in self.lines]
         return [
-            Subject(position, line.label, [output for output in kept if output is not None])
+            Subject(position, line, [output for output in kept if output is not None])
             for position, (line, kept) in enumerate(zip(self.lines, outputs, strict=True))
         ]
 
-    def runs_of(self, line: Line) -> list[Run]:
+    def runs_of(self, line: str) -> list[Run]:
         """The line's runs, by seed."""
         return [run for run in self.runs if run.line == line]
 
 
-def read_comparison(folder: Path) -> Comparison:
+def read_comparison(folder: Path, baseline: str | None = None) -> Comparison:
     """Read ``results.parquet`` and the ``run.json`` of every run; larger files wait until they are needed.
 
     Raises:
-        InputError: no results in the folder, no rows in them, or a ``run.json`` that is not whole.
+        InputError: no results in the folder, no rows in them, a ``run.json`` that is not whole, or no line of the
+            baseline's name.
     """
     path = folder / "results.parquet"
     if not path.exists():
         raise InputError(
             f"{folder}: no results.parquet here; give the folder that `midmix compare --out` wrote"
         )
-    results = pd.read_parquet(path)
+    results = with_methods(pd.read_parquet(path))
     if results.empty:
         raise InputError(f"{path}: no rows; run `midmix compare` to its end first")
-    lines = lines_of(results)
+    baseline = baseline_of(results, baseline)
+    lines = lines_of(results, baseline)
     runs = [_read_run(about) for about in sorted(folder.glob("runs/*/run.json"))]
     runs = [run for run in runs if run.line in lines]
-    return Comparison(folder, results, lines, sorted(runs, key=lambda run: (lines.index(run.line), run.seed)))
+    runs.sort(key=lambda run: (lines.index(run.line), run.seed))
+    return Comparison(folder, results, lines, baseline, runs)
 
 
 def _read_run(path: Path) -> Run:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from midmix.files import atomic_write
 from midmix.reports.cells import Cell, table_rows
-from midmix.reports.collapse import COLLAPSE_COLUMNS, collapse_measures
-from midmix.reports.columns import COLUMNS, Column
+from midmix.reports.collapse import collapse_measures
+from midmix.reports.columns import Column, collapse_columns, outcome_columns
 from midmix.reports.comparison import read_comparison
+from midmix.reports.outcomes import tested_runs
 from midmix.reports.summary import summarise
 
 CHOICES = {
@@ -22,53 +23,59 @@ CHOICES = {
 
 
 def markdown_table(
-    summary: pd.DataFrame, epoch_choice: str = "last", columns: Sequence[Column] = COLUMNS
+    summary: pd.DataFrame, epoch_choice: str = "last", columns: Sequence[Column] | None = None
 ) -> str:
     """One epoch choice of what `summarise` found: mean ± half the 95 % interval, and in brackets the paired
-    difference from the baseline ± half its interval; bold where that interval excludes 0.
+    difference from the baseline ± half its interval; bold where it holds after Holm's correction over the lines.
 
     Example:
-        >>> runs = pd.DataFrame({"method": ["erm", "mixup"], "criterion": "cross_entropy", "seed": 0,
+        >>> runs = pd.DataFrame({"method": ["erm", "mixup"], "seed": 0,
         ...     "split_hash": "a", "epoch_choice": "last", "accuracy": [0.75, 0.5]})
-        >>> print(markdown_table(summarise(runs, measures=["accuracy"]), columns=COLUMNS[:1]))
+        >>> print(markdown_table(summarise(runs, measures=["accuracy"])))
         | method | overall % | seeds |
         |---|---|---|
         | erm | 75.0 (n = 1) | 1 |
         | mixup | 50.0 (n = 1) [−25.0] | 1 |
     """
+    if columns is None:
+        columns = outcome_columns(summary["measure"].unique())
     headings = [f"{column.heading}{' %' if column.percent else ''}{_arrow(column)}" for column in columns]
     lines = [
         f"| {' | '.join(['method', *headings, 'seeds'])} |",
         f"|{'---|' * (len(columns) + 2)}",
     ]
     for row in table_rows(summary, epoch_choice, columns):
-        lines.append(f"| {' | '.join([row.line.label, *map(_text, row.cells), str(row.seeds)])} |")
+        lines.append(f"| {' | '.join([row.line, *map(_text, row.cells), str(row.seeds)])} |")
     return "\n".join(lines)
 
 
-def write_tables(folder: Path | str) -> Path:
+def write_tables(folder: Path | str, *, baseline: str | None = None) -> Path:
     """Writes `tables.md` into a comparison's folder: every epoch choice, and the measures of collapse."""
     folder = Path(folder)
-    results = pd.read_parquet(folder / "results.parquet")
-    summary = summarise(results)
+    comparison = read_comparison(folder, baseline)
+    results = comparison.results
+    summary = summarise(results, baseline=baseline, tested=tested_runs(comparison))
     parts = [
         f"## {title}\n\n{markdown_table(summary, choice)}"
         for choice, title in CHOICES.items()
         if choice in set(results["epoch_choice"])
     ]
-    measured = collapse_measures(read_comparison(folder))
+    measured = collapse_measures(comparison)
     if len(measured):
-        names = [column.name for column in COLLAPSE_COLUMNS]
-        table = markdown_table(summarise(measured, measures=names), "last", COLLAPSE_COLUMNS)
+        columns = collapse_columns(measured.columns)
+        names = [column.name for column in columns]
+        table = markdown_table(summarise(measured, measures=names, baseline=baseline), "last", columns)
         parts.append(f"## Measures of collapse, test features at the last epoch\n\n{table}")
-    return save_tables(folder, parts)
+    return save_tables(folder, parts, comparison.baseline)
 
 
-def save_tables(folder: Path, parts: Sequence[str]) -> Path:
+def save_tables(folder: Path, parts: Sequence[str], baseline: str) -> Path:
     """Writes these parts to `tables.md`, and below them how to read a cell."""
     note = (
-        "Mean over seeds ± half the 95 % interval; in brackets the paired difference from erm on the same seeds "
-        "and splits, bold where its 95 % interval excludes 0."
+        "Mean over seeds ± half the 95 % interval, which counts seeds and test rows at the last epoch and seeds alone "
+        f"elsewhere and for ECE and collapse; in brackets the paired difference from {baseline} on the same seeds and "
+        "splits, bold where it holds after Holm's correction over the lines. "
+        "† fewer than 30 test rows; ‡ the same value or difference in every seed."
     )
     path = folder / "tables.md"
     with atomic_write(path) as part:
@@ -79,11 +86,11 @@ def save_tables(folder: Path, parts: Sequence[str]) -> Path:
 def _text(cell: Cell) -> str:
     half = f" ±{cell.half}" if cell.half and "n" not in cell.half else f" ({cell.half})" if cell.half else ""
     if not cell.difference:
-        return f"{cell.mean}{half}"
+        return f"{cell.mean}{half}{cell.mark}"
     difference = cell.difference
     if cell.difference_half and "n" not in cell.difference_half:
         difference += f" ±{cell.difference_half}"
-    return f"{cell.mean}{half} [{f'**{difference}**' if cell.verdict else difference}]"
+    return f"{cell.mean}{half} [{f'**{difference}**' if cell.verdict else difference}]{cell.mark}"
 
 
 def _arrow(column: Column) -> str:

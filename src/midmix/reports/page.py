@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from midmix.reports import theme
-from midmix.reports.cells import Row, table_rows
-from midmix.reports.collapse import COLLAPSE_COLUMNS, collapse_measures, collapse_paths
-from midmix.reports.columns import COLUMNS
+from midmix.reports.cells import Row, notes_of, table_rows
+from midmix.reports.collapse import collapse_measures, collapse_paths
+from midmix.reports.columns import collapse_columns, outcome_columns
 from midmix.reports.comparison import Comparison, Run, read_comparison
 from midmix.reports.figures.accuracy_by_count import accuracy_by_count
 from midmix.reports.figures.collapse import collapse
@@ -19,17 +19,18 @@ from midmix.reports.figures.margins import margins
 from midmix.reports.figures.of_features import of_features
 from midmix.reports.figures.projection import Projection
 from midmix.reports.figures.training_curves import training_curves
-from midmix.reports.lines import BASELINE, Line
+from midmix.reports.outcomes import tested_runs
 from midmix.reports.rendering import publish_all, render, save
 from midmix.reports.summary import summarise
 
 
-def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
+def write_report(folder: Path | str, *, projection: Projection = "pca", baseline: str | None = None) -> Path:
     """Write ``report.html`` and ``figures/`` (SVG and CSV) into a finished comparison's folder.
 
     Args:
         folder: what ``midmix compare --out`` wrote: ``results.parquet`` and ``runs/``. Runs without a history or
             test outputs are left out of the figures that need them.
+        baseline: the line that the others are compared with; ``erm`` by default.
         projection: how test features are drawn in two dimensions, ``"pca"`` or ``"umap"``.
 
     Returns:
@@ -38,13 +39,16 @@ def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
     Raises:
         InputError: no results in the folder, a run's description is broken, or UMAP asked for and not installed.
     """
-    comparison = read_comparison(Path(folder))
+    comparison = read_comparison(Path(folder), baseline)
     subjects, classes = comparison.subjects, comparison.classes
-    summary = summarise(comparison.results)
+    tested = tested_runs(comparison)
+    summary = summarise(comparison.results, baseline=baseline, tested=tested)
+    columns = outcome_columns(comparison.results.columns)
+    last = table_rows(summary, "last", columns)
     measured = collapse_measures(comparison)
     outcomes = (
         accuracy_by_count(subjects, classes),
-        differences(subjects, summary),
+        differences(subjects, summary, comparison.baseline),
         training_curves(comparison),
     )
     geometry = (
@@ -56,15 +60,21 @@ def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
         "comparison.html.j2",
         title=title_of(comparison),
         in_short=_in_short(comparison),
-        tables={choice: table_rows(summary, choice) for choice in ("last", "validation", "test_oracle")},
-        columns=COLUMNS,
+        tables={
+            "last": last,
+            **{choice: table_rows(summary, choice, columns) for choice in ("validation", "test_oracle")},
+        },
+        columns=columns,
+        notes=notes_of(last),
+        counts_rows=bool(summary["interval"].isin(["crossed", "nested"]).any()),
+        test_rows=f"{int(summary['test_rows'].max()):,}",
         legend=legend(comparison.lines),
-        baseline=BASELINE,
-        has_baseline=BASELINE in comparison.lines,
+        baseline=comparison.baseline,
+        has_baseline=comparison.baseline in comparison.lines,
         outcomes=publish_all(outcomes, comparison.folder / "figures"),
         geometry=publish_all(geometry, comparison.folder / "figures"),
-        collapse_rows=_collapse_rows(measured),
-        collapse_columns=COLLAPSE_COLUMNS,
+        collapse_rows=_collapse_rows(measured, baseline),
+        collapse_columns=collapse_columns(measured.columns),
         facts=facts(comparison),
         shot_rule=str(comparison.about.get("shot_rule", "")),
         groups=_groups(comparison),
@@ -72,18 +82,21 @@ def write_report(folder: Path | str, *, projection: Projection = "pca") -> Path:
     return save(html, comparison.folder)
 
 
-def _collapse_rows(measured: pd.DataFrame) -> list[Row]:
+def _collapse_rows(measured: pd.DataFrame, baseline: str | None) -> list[Row]:
     if measured.empty:
         return []
-    names = [column.name for column in COLLAPSE_COLUMNS]
-    return table_rows(summarise(measured, measures=names), "last", COLLAPSE_COLUMNS)
+    columns = collapse_columns(measured.columns)
+    if baseline not in set(measured["method"]):  # its runs did not keep their outputs
+        baseline = None
+    names = [column.name for column in columns]
+    return table_rows(summarise(measured, measures=names, baseline=baseline), "last", columns)
 
 
-def legend(lines: list[Line]) -> list[dict[str, str]]:
+def legend(lines: list[str]) -> list[dict[str, str]]:
     """The lines' names with the colour variable and the character of their marker."""
     return [
         {
-            "label": line.label,
+            "label": line,
             "colour": theme.VARIABLES[theme.line_colour(position)],
             "mark": theme.MARKERS[theme.line_marker(position)],
         }
@@ -106,7 +119,7 @@ def facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("Settings", _pairs(runs, "settings")),
         (
             "Training time",
-            [_duration(float(results.drop_duplicates(["method", "criterion", "seed"])["seconds"].sum()))],
+            [_duration(float(results.drop_duplicates(["method", "seed"])["seconds"].sum()))],
         ),
     ]
     return [(heading, values) for heading, values in found if values]

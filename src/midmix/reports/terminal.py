@@ -10,9 +10,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from midmix.reports.cells import Cell, Row, table_rows
-from midmix.reports.columns import COLUMNS, Column
-from midmix.reports.lines import BASELINE
+from midmix.reports.cells import Cell, Row, notes_of, table_rows
+from midmix.reports.columns import Column, outcome_columns
+from midmix.reports.lines import baseline_of, with_methods
+from midmix.reports.outcomes import TestedRuns
 from midmix.reports.summary import summarise
 
 _DROPPED_WHEN_NARROW = ("NLL", "many", "medium", "ECE", "balanced")
@@ -21,10 +22,12 @@ _STYLES = {"better": "green", "worse": "red", "": "dim"}
 
 def terminal_table(
     results: pd.DataFrame,
-    columns: Sequence[Column] = COLUMNS,
+    columns: Sequence[Column] | None = None,
     *,
     dropped: Sequence[str] = _DROPPED_WHEN_NARROW,
     unranked: Collection[str] = (),
+    baseline: str | None = None,
+    tested: TestedRuns | None = None,
 ) -> RenderableType:
     """The headline table (last epoch) for ``rich``: mean ± half the 95 % interval; below it the paired difference.
 
@@ -35,7 +38,7 @@ def terminal_table(
         InputError: as ``summarise``.
 
     Example:
-        >>> runs = pd.DataFrame({"method": ["erm"], "criterion": "cross_entropy", "seed": 0, "split_hash": "a",
+        >>> runs = pd.DataFrame({"method": ["erm"], "seed": 0, "split_hash": "a",
         ...     "epoch_choice": "last", "accuracy": 0.779, "balanced_accuracy": 0.7, "many": 0.9, "medium": 0.7,
         ...     "few": 0.445, "nll": 0.9, "ece": 0.1})
         >>> console = Console(width=100, force_terminal=False)
@@ -44,15 +47,26 @@ def terminal_table(
         >>> "77.9" in capture.get() and "n = 1" in capture.get()
         True
     """
-    summary = summarise(results, measures=[column.name for column in columns])
-    return _Headline(table_rows(summary, "last", columns, unranked=unranked), columns, dropped)
+    results = with_methods(results)
+    baseline = baseline_of(results, baseline)
+    if columns is None:
+        columns = outcome_columns(results.columns)
+    summary = summarise(
+        results,
+        measures=[column.name for column in columns],
+        baseline=baseline if (results["method"] == baseline).any() else None,
+        tested=tested,
+    )
+    return _Headline(table_rows(summary, "last", columns, unranked=unranked), columns, dropped, baseline)
 
 
 class _Headline:
     """Picks its columns when it learns the terminal's width."""
 
-    def __init__(self, rows: list[Row], columns: Sequence[Column], dropped: Sequence[str]) -> None:
-        self.rows, self.columns, self.dropped = rows, columns, dropped
+    def __init__(
+        self, rows: list[Row], columns: Sequence[Column], dropped: Sequence[str], baseline: str
+    ) -> None:
+        self.rows, self.columns, self.dropped, self.baseline = rows, columns, dropped, baseline
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         left_out: list[str] = []
@@ -77,8 +91,7 @@ class _Headline:
             )
         table.add_column("seeds", justify="right", no_wrap=True)
         for row in self.rows:
-            method, *criterion = row.line.label.split(" + ")
-            label = Text("\n".join([method, *(f"+ {name}" for name in criterion)]))
+            label = Text("\n".join(row.parts))
             table.add_row(label, *(_text(row.cells[i]) for i in shown), str(row.seeds), end_section=True)
         return table
 
@@ -86,11 +99,12 @@ class _Headline:
         notes = []
         if any(row.paired for row in self.rows):
             notes.append(
-                f"Second line: paired difference from {BASELINE.label} on the same seeds and splits; in colour where "
-                "its 95 % interval excludes 0."
+                f"Second line: paired difference from {self.baseline} on the same seeds and splits; in colour where "
+                "it holds after Holm's correction."
             )
         elif not any(row.is_baseline for row in self.rows):
-            notes.append(f"No differences: the baseline {BASELINE.label} with cross-entropy was not run.")
+            notes.append(f"No differences: the baseline {self.baseline} was not run.")
+        notes += notes_of(self.rows)
         if left_out:
             notes.append(f"Left out for the terminal's width: {', '.join(left_out)}.")
         return " ".join(notes)
@@ -100,6 +114,7 @@ def _text(cell: Cell) -> Text:
     text = Text(cell.mean, style="bold" if cell.best else "")
     if cell.half:
         text.append(f" {_plus_minus(cell.half)}", style="not bold dim")
+    text.append(cell.mark, style="not bold dim")
     if cell.difference:
         text.append(f"\n{cell.difference}", style=f"not bold {_STYLES[cell.verdict]}")
         text.append(f" {_plus_minus(cell.difference_half)}", style="not bold dim")

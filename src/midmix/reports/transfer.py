@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 
 from midmix.errors import InputError
-from midmix.measures import WITHIN
+from midmix.measures import measures_of
 from midmix.reports.cells import table_rows
 from midmix.reports.columns import Column
 from midmix.reports.comparison import read_comparison
@@ -24,7 +24,7 @@ from midmix.reports.figures.axes import percent
 from midmix.reports.figures.dots import beside_names, dots
 from midmix.reports.figures.projection import Projection
 from midmix.reports.figures.projection import projection as projected
-from midmix.reports.lines import BASELINE, Line, lines_of
+from midmix.reports.lines import method_of
 from midmix.reports.markdown import markdown_table, save_tables
 from midmix.reports.page import facts, legend, title_of
 from midmix.reports.rendering import publish_all, render, save
@@ -34,35 +34,17 @@ from midmix.reports.terminal import terminal_table
 from midmix.reports.theme import CLASS_COLOURS
 
 TRANSFER_COLUMNS = (
-    Column("accuracy", "linear probe", "higher", percent=True),
-    Column("knn_accuracy", "k-NN", "higher", percent=True),
-    Column("finetuned_accuracy", "fine-tuned", "higher", percent=True),
-    Column("coarse_accuracy", "groups", "higher", percent=True),
-    Column("nll", "probe NLL", "lower", percent=False),
-    Column("ece", "probe ECE", "lower", percent=False),
+    Column.of("accuracy", heading="linear probe"),
+    Column.of("accuracy", "knn_accuracy", "k-NN"),
+    Column.of("accuracy", "finetuned_accuracy", "fine-tuned"),
+    Column.of("accuracy", "coarse_accuracy", "groups"),
+    Column.of("nll", heading="probe NLL"),
+    Column.of("ece", heading="probe ECE"),
 )
 """Accuracies are on the fine classes, save that of the groups."""
-_STATES = ("nc1", "nc2_equinorm", "nc2_equiangular", "nc2_maximal_angle", "nc3", "nc4")
-_HEADINGS = {
-    "class_uniformity": "class uniformity",
-    "neighborhood_uniformity": "nearest class",
-    "alignment_wi": "alignment (W&I)",
-    "uniformity_wi": "uniformity (W&I)",
-    "margin_balance": "margin balance",
-    "nc2_equinorm": "NC2 norms",
-    "nc2_equiangular": "NC2 angles",
-    "nc2_maximal_angle": "NC2 largest angle",
-}
 WITHIN_COLUMNS = tuple(
-    Column(
-        f"within_{name}",
-        _HEADINGS.get(name, name.upper() if name in _STATES else name),
-        "" if name in _STATES else better,
-        percent=False,
-    )
-    for name, better in WITHIN.items()
+    Column.of(measure.name, f"within_{measure.name}") for measure in measures_of("groups", "collapse")
 )
-"""As measures of collapse are shown of classes: neural collapse is a state, not a virtue."""
 _SHOWN = ("accuracy", "knn_accuracy", "finetuned_accuracy")
 BOUNDS = ("fine-labels", "random-encoder")
 """Lines that are no methods: they show between which accuracies the methods' stand."""
@@ -95,7 +77,7 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
         raise InputError(f"{folder}: holds no transfer; give the folder that `midmix transfer --out` wrote")
     columns, within = _known(TRANSFER_COLUMNS, results), _known(WITHIN_COLUMNS, results)
     summary = summarise(results, measures=[column.name for column in (*columns, *within)])
-    lines = lines_of(results)
+    lines = comparison.lines
     subjects = [_subject(position, line, outcomes) for position, line in enumerate(lines)]
     shown = _largest_group(outcomes[0])
     drawings = (
@@ -109,8 +91,8 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
         title=title_of(comparison),
         in_short=f"{len(lines)} lines · {results['seed'].nunique()} seeds · {len(about['fine'])} classes in "
         f"{len(about['coarse'])} groups · {results['network'].iloc[0]}",
-        baseline=BASELINE,
-        has_baseline=BASELINE in lines,
+        baseline=comparison.baseline,
+        has_baseline=comparison.baseline in lines,
         rows=table_rows(summary, "last", columns, unranked=BOUNDS),
         columns=columns,
         within_rows=table_rows(summary, "last", within, unranked=BOUNDS),
@@ -124,7 +106,7 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
         f"## Fine classes, last epoch\n\n{markdown_table(summary, 'last', columns)}",
         f"## Measures within groups, test features at the last epoch\n\n{markdown_table(summary, 'last', within)}",
     ]
-    save_tables(folder, tables)
+    save_tables(folder, tables, comparison.baseline)
     return save(html, folder)
 
 
@@ -136,8 +118,8 @@ class _Outcome:
     folder: Path
 
     @property
-    def line(self) -> Line:
-        return Line(self.about["row"]["method"], self.about["row"]["criterion"])
+    def line(self) -> str:
+        return method_of(self.about["row"])
 
     def output(self) -> Output:
         with np.load(self.folder / "fine.npz", allow_pickle=False) as arrays:
@@ -155,10 +137,10 @@ def _known(columns: Sequence[Column], results: pd.DataFrame) -> tuple[Column, ..
     )
 
 
-def _subject(position: int, line: Line, outcomes: Sequence[_Outcome]) -> Subject:
+def _subject(position: int, line: str, outcomes: Sequence[_Outcome]) -> Subject:
     """A line with the outputs of its first seed: no figure draws more of them."""
     first = min((one for one in outcomes if one.line == line), key=lambda one: int(one.about["row"]["seed"]))
-    return Subject(position, line.label, [first.output()])
+    return Subject(position, line, [first.output()])
 
 
 def _largest_group(outcome: _Outcome) -> int:
@@ -169,10 +151,7 @@ def _largest_group(outcome: _Outcome) -> int:
 
 
 def _values(subjects: Sequence[Subject], results: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
-    labels = pd.Series(
-        [Line(m, c).label for m, c in results[["method", "criterion"]].itertuples(index=False)]
-    )
-    return {one.label: results[column].to_numpy()[(labels == one.label).to_numpy()] for one in subjects}
+    return {one.label: results.loc[results["method"] == one.label, column].to_numpy() for one in subjects}
 
 
 def _accuracies(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
@@ -194,7 +173,7 @@ def _accuracies(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
         "Each small mark is a seed, the large one their mean with its 95 % interval; to the right is better. "
         "fine-labels was trained on the fine classes themselves, random-encoder not at all.",
         panels,
-        results[["method", "criterion", "seed", *(column.name for column in columns)]],
+        results[["method", "seed", *(column.name for column in columns)]],
     )
 
 
@@ -220,7 +199,7 @@ def _collapse(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
         "lie farther apart, measured by the distance of the groups. NC1: scatter of the rows within a class against "
         "that of the classes within their group; to the left the classes of a group are easier to tell apart.",
         panels,
-        results[["method", "criterion", "seed", *shown]],
+        results[["method", "seed", *shown]],
     )
 
 

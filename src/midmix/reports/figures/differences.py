@@ -7,18 +7,17 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from midmix.reports.columns import COLUMNS
+from midmix.reports.columns import outcome_columns
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import percent
 from midmix.reports.figures.dots import beside_names, forest
-from midmix.reports.lines import BASELINE
 from midmix.reports.subjects import Subject
 from midmix.reports.theme import MUTED
 
 _SHOWN = ("many", "medium", "few")
 
 
-def differences(subjects: Sequence[Subject], summary: pd.DataFrame) -> Drawing | None:
+def differences(subjects: Sequence[Subject], summary: pd.DataFrame, baseline: str) -> Drawing | None:
     """Paired differences with their intervals at the last epoch; None without a baseline to pair with."""
     chosen = summary[(summary["epoch_choice"] == "last") & (summary["difference_n"] > 0)]
     chosen = chosen[chosen["measure"].isin(_SHOWN)]
@@ -26,7 +25,7 @@ def differences(subjects: Sequence[Subject], summary: pd.DataFrame) -> Drawing |
     low, high = min(0.0, float(bounds.min().min())), max(0.0, float(bounds.max().max()))
     room = 0.06 * (high - low) or 0.01
     panels = []
-    for column in COLUMNS:
+    for column in outcome_columns(_SHOWN):
         rows = chosen[chosen["measure"] == column.name]
         if rows.empty:
             continue
@@ -36,7 +35,7 @@ def differences(subjects: Sequence[Subject], summary: pd.DataFrame) -> Drawing |
             shown = [subject for subject in subjects if subject.label in intervals.index]
             axes = forest(figure, shown, intervals)
             axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-            axes.set_xlabel(f"points ahead of {BASELINE.label}")
+            axes.set_xlabel(f"points ahead of {baseline}")
             axes.set_xlim(low - room, high + room)
             percent(axes.xaxis)
 
@@ -46,8 +45,8 @@ def differences(subjects: Sequence[Subject], summary: pd.DataFrame) -> Drawing |
         return None
     return Drawing(
         "differences",
-        f"Ahead of {BASELINE.label}, and by how much",
-        f"Difference in accuracy from {BASELINE.label} on the same seeds and splits, last epoch, with its 95 % "
+        f"Ahead of {baseline}, and by how much",
+        f"Difference in accuracy from {baseline} on the same seeds and splits, last epoch, with its 95 % "
         "interval. To the right of the dashed line is better; an interval that crosses it decides nothing.",
         panels,
         chosen[["line", "measure", "difference_n", "difference", "difference_low", "difference_high"]],

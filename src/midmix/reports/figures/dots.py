@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 
 from midmix.reports.drawing import MARGINS, Margins, shorten
 from midmix.reports.figures.axes import name_room
+from midmix.reports.lines import parts_of
 from midmix.reports.subjects import Subject
-from midmix.reports.summary import t_interval
 from midmix.reports.theme import line_colour, line_marker
+from midmix.studies.statistics import over_seeds
 
 
 def dots(figure: Figure, subjects: Sequence[Subject], values: Mapping[str, np.ndarray]) -> Axes:
     """Small marks for a line's ``values``, a large one for their mean with its 95 % interval."""
-    intervals = {label: t_interval(mine)[1:] for label, mine in values.items()}
+    found = {label: over_seeds(mine) for label, mine in values.items()}
+    intervals = {label: (one.mean, one.low, one.high) for label, one in found.items()}
     axes = forest(figure, subjects, pd.DataFrame.from_dict(intervals, orient="index"))
     for row, subject in enumerate(subjects):
         mine = values[subject.label]
@@ -52,4 +54,4 @@ def beside_names(subjects: Sequence[Subject]) -> Margins:
 
 
 def _name(label: str) -> str:
-    return "\n+ ".join(shorten(part, 22) for part in label.split(" + "))
+    return "\n".join(shorten(part, 22) for part in parts_of(label))

@@ -35,7 +35,7 @@ def margins(subjects: Sequence[Subject], classes: Classes, measured: pd.DataFram
     panels: list[Panel] = [
         panel("margins-by-class", "Margin of each class", 3.3, draw_classes, legend=subjects)
     ]
-    if len(subjects) > 1 and measured["margin_balance"].notna().any():
+    if len(subjects) > 1 and "margin_balance" in measured:
 
         def draw_balance(figure: Figure) -> None:
             values = {

@@ -22,7 +22,7 @@ _SERIES = (
 
 def training_curves(comparison: Comparison) -> Drawing | None:
     """λ, clean training accuracy and balanced test accuracy by epoch; None where no run kept its history."""
-    tables = [_over_seeds(comparison.runs_of(line)).assign(line=line.label) for line in comparison.lines]
+    tables = [_over_seeds(comparison.runs_of(line)).assign(line=line) for line in comparison.lines]
     known = [table for table in tables if not table.empty]
     if not known:
         return None
@@ -38,7 +38,7 @@ def training_curves(comparison: Comparison) -> Drawing | None:
         ) -> None:
             axes = figure.subplots()
             for position, line in enumerate(comparison.lines):
-                _curve(axes, shown[shown["line"] == line.label], position, line.label)
+                _curve(axes, shown[shown["line"] == line], position, line)
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)
             if name != "ratio":
