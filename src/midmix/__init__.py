@@ -41,7 +41,17 @@ __all__ = [
     "recipes",
 ]
 
-_ROOMS = ("data", "decisions", "integrations", "losses", "measures", "mixing", "models", "reports", "training")
+_ROOMS = (
+    "data",
+    "decisions",
+    "integrations",
+    "losses",
+    "measures",
+    "mixing",
+    "models",
+    "reports",
+    "training",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -46,10 +46,10 @@ class Registry(Generic[T]):
         ...     return "round"
         >>> shapes.names(), shapes.find("round_one")()
         (('round_one',), 'round')
-        >>> shapes.find("round-one")
+        >>> shapes.find("square")
         Traceback (most recent call last):
         ...
-        midmix.errors.UnknownNameError: unknown shape 'round-one': did you mean round_one? Known: module:function, round_one
+        midmix.errors.UnknownNameError: unknown shape 'square': Known: module:function, round_one
     """
 
     def __init__(self, kind: str, group: str, package: str | None = None) -> None:
