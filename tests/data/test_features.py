@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from midmix.data import from_arrays, load, load_features, load_unlabelled
+from midmix.data import from_arrays, load, load_features, load_grouped, load_unlabelled
 from midmix.errors import InputError
 
 PETS = """age,name,weight,tame,label
@@ -123,7 +123,10 @@ class TestTable:
             ("a,label\n", "no rows"),
             ("", "not a readable CSV file"),
             ("a,label\n1,x\n2\n", "not a readable CSV file .*Expected 2 columns"),
-            ("a,label\n1,2020-01-01\n2,2020-01-02\n", "labels are of type"),
+            ("a,label\n1,2020-01-01\n2,2020-01-02\n", "single row, '2020-01-01', '2020-01-02'"),
+            ("a,label\n1,0\n2,NA\n3,1\n", r"the label of row 1 \(counting from 0\) is missing"),
+            ("a,label\n1,01\n2,\n3,1\n", r"the label of row 1 \(counting from 0\) is missing"),
+            ("a,label\n1,NA\n2,NA\n", r"the label of row 0 \(counting from 0\) and 1 more is missing"),
         ],
     )
     def test_wrong_input_is_told_in_one_line(self, tmp_path: Path, text: str, message: str) -> None:
@@ -158,6 +161,58 @@ class TestTable:
     def test_options_that_have_no_meaning_here(self, pets: Path) -> None:
         with pytest.raises(InputError, match="leave out --image-size"):
             load(pets, image_size=32)
+
+
+class TestWrittenLabels:
+    @pytest.mark.parametrize(
+        ("labels", "classes"),
+        [
+            (("01", "1", "1e1", "10"), ("01", "1", "10", "1e1")),
+            (("1", "1.0"), ("1", "1.0")),
+            (("1", "+1", "-0", "0"), ("+1", "-0", "0", "1")),
+            (("true", "True", "1"), ("1", "True", "true")),
+            (("2020-01-01", "2020-01-02"), ("2020-01-01", "2020-01-02")),
+            (("9007199254740993", "9007199254740992"), ("9007199254740992", "9007199254740993")),
+            (("9223372036854775809", "9223372036854775808"), ("9223372036854775808", "9223372036854775809")),
+            (("NA", "SE"), ("NA", "SE")),
+            (("3", "10"), ("3", "10")),  # in the order of numbers
+            ((" 3", "10 "), ("3", "10")),
+        ],
+    )
+    @pytest.mark.parametrize("column", ["label", "kind"])
+    @pytest.mark.parametrize("shards", [1, 2])
+    def test_two_texts_never_become_one_class(
+        self, tmp_path: Path, labels: tuple[str, ...], classes: tuple[str, ...], shards: int, column: str
+    ) -> None:
+        # The second shard alone would be read as integers of another type than the first.
+        for shard in range(shards):
+            order = labels if shard == 0 else labels[-1:]
+            rows = "".join(f"{k},{label}\n" for k, label in enumerate(order * 4))
+            name = "train" if shards == 1 else f"train-{shard:05}-of-{shards:05}"
+            (tmp_path / f"{name}.csv").write_text(f"a,{column}\n" + rows)
+        source = load(tmp_path, label=None if column == "label" else column, test_fraction=0.5)
+        assert source.train.classes == classes
+        counts = source.train.counts() + source.test.counts()
+        assert counts.tolist() == [4 + 4 * (c == labels[-1].strip() and shards == 2) for c in classes]
+
+    def test_a_test_file_that_is_written_otherwise(self, tmp_path: Path) -> None:
+        (tmp_path / "train.csv").write_text("a,label\n1,01\n2,10\n")
+        (tmp_path / "test.csv").write_text("a,label\n1,10\n")  # integers, were it alone
+        assert load(tmp_path).test.labels.tolist() == [1]
+        (tmp_path / "test.csv").write_text("a,label\n1,1\n")
+        with pytest.raises(InputError, match="classes that the training rows lack: '1'"):
+            load(tmp_path)
+
+    def test_all_rows_and_measured_features_have_the_same_classes(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("a,label\n" + "1,01\n2,1\n3,1e1\n4,10\n" * 2)
+        classes = load(tmp_path / "t.csv").train.classes
+        assert load(tmp_path / "t.csv", split=False).test.classes == classes
+        assert load_features(tmp_path / "t.csv").classes == classes
+        assert load_unlabelled(tmp_path / "t.csv", shape=(1,), columns=("a",)).inputs.shape == (8, 1)
+
+    def test_groups_are_read_alike(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("a,label,kind\n" + "1,u,01\n2,v,1\n3,w,01\n4,z,1\n" * 2)
+        assert load_grouped(tmp_path / "t.csv", fine="label", coarse="kind").hierarchy.coarse == ("01", "1")
 
 
 class TestSuffixesInCapitals:

@@ -17,6 +17,7 @@ from midmix.data.encoded import ImageColumn
 from midmix.data.labels import checked
 from midmix.data.options import Options
 from midmix.data.readers.reader import READERS, FileReader, Place
+from midmix.data.written import written_labels
 from midmix.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ class Table(FileReader):
 
     def read_files(self, train: list[Path], test: list[Path], options: Options) -> RawSource:
         """The rows of the tables of each split."""
-        part = part_of_table(read_tables(train), options, where=str(train[0]), folders=(train[0].parent,))
+        table = read_tables(train, options)
+        part = part_of_table(table, options, where=str(train[0]), folders=(train[0].parent,))
         if not test:
             return RawSource(part)
         folders = (test[0].parent,)
-        table = read_tables(test)
+        table = read_tables(test, options)
         return RawSource(part, part_of_table(table, options, where=str(test[0]), like=part, folders=folders))
 
     def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | ImageColumn:
@@ -52,27 +54,37 @@ class Table(FileReader):
         return rows_of_table(table, options, where=place.name, folders=(place.path.parent,))[0]
 
 
-def read_tables(paths: Sequence[Path]) -> pa.Table:
+def read_tables(paths: Sequence[Path], options: Options | None = None) -> pa.Table:
     """Parquet or CSV files of the same columns, as one Arrow table.
+
+    Args:
+        paths: the files, of one kind.
+        options: which columns are labels, where labels are wanted: those of a CSV file are read as `written_labels`
+            says.
 
     Raises:
         InputError: a file cannot be read as what its name says.
     """
     import pyarrow as pa
 
+    parquet = paths[0].suffix.lower() == ".parquet"
     tables = []
     for path in paths:
         try:
-            tables.append(_read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path))
+            tables.append(_read_parquet(path) if parquet else _read_csv(path, options))
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: not a readable {path.suffix[1:].upper()} file ({reason})") from None
     try:
-        return pa.concat_tables(tables)
+        table = pa.concat_tables(tables)
     except pa.ArrowException:
         raise InputError(
             f"{paths[0]}: its parts differ in their columns; they must be of one table"
         ) from None
+    for name in () if parquet or options is None else _label_columns(table.column_names, options):
+        for place in table.schema.get_all_field_indices(name):
+            table = table.set_column(place, name, written_labels(table.column(place)))
+    return table
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -81,8 +93,15 @@ def _read_parquet(path: Path) -> pa.Table:
     return parquet.read_table(path, partitioning=None)
 
 
-def _read_csv(path: Path) -> pa.Table:
-    from pyarrow import csv, types
+def _label_columns(columns: Sequence[str], options: Options) -> tuple[str, ...]:
+    """Those of a table's columns whose text is of labels."""
+    usual = next((name for name in _LABEL_NAMES if name in columns), None)
+    wanted = (usual if options.label is None else options.label, options.coarse)
+    return tuple(dict.fromkeys(name for name in wanted if name is not None and name in columns))
+
+
+def _read_csv(path: Path, options: Options | None) -> pa.Table:
+    from pyarrow import ArrowInvalid, binary, csv, string, types
 
     with path.open("rb") as file:
         first = file.readline()
@@ -91,9 +110,20 @@ def _read_csv(path: Path) -> pa.Table:
     except UnicodeDecodeError:
         raise _not_utf8(path, "the first line") from None
     delimiter = max(",;\t", key=header.count)
-    table = csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
-    for field in table.schema:
-        if types.is_binary(
+    parse = csv.ParseOptions(delimiter=delimiter)
+    names: tuple[str, ...] = ()
+    if options is not None:  # of labels the text counts: what Arrow reads as numbers would merge 1 and 01
+        with csv.open_csv(path, parse_options=parse) as reader:
+            names = _label_columns(reader.schema.names, options)
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, binary()))
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    for place, field in enumerate(table.schema):
+        if field.name in names:
+            try:
+                table = table.set_column(place, field.name, table.column(place).cast(string()))
+            except ArrowInvalid:
+                raise _not_utf8(path, f"column {field.name!r}") from None
+        elif types.is_binary(
             field.type
         ):  # what Arrow makes of other encodings, and what would be taken for images
             raise _not_utf8(path, f"column {field.name!r}")
