@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -239,16 +240,125 @@ class TestSuffixesInCapitals:
 
 
 class TestNpz:
-    @pytest.mark.parametrize("names", [("x", "y"), ("features", "labels"), ("data", "target")])
-    def test_usual_names(self, tmp_path: Path, names: tuple[str, str]) -> None:
-        np.savez(
-            tmp_path / "a.npz",
-            allow_pickle=False,
-            **{names[0]: np.eye(4), names[1]: np.array(["u", "v", "u", "v"])},
-        )
+    @pytest.mark.parametrize("labels", ["y", "labels", "target"])
+    @pytest.mark.parametrize("inputs", ["x", "X", "features", "images", "data"])
+    def test_usual_names(self, tmp_path: Path, inputs: str, labels: str) -> None:
+        arrays: dict[str, Any] = {inputs: np.eye(4), labels: np.array(["u", "v", "u", "v"])}
+        arrays |= {f"{inputs}_test": np.ones((1, 4)), f"{labels}_test": np.array(["v"])}
+        np.savez(tmp_path / "a.npz", **arrays)
         source = load(tmp_path / "a.npz")
         assert source.train.classes == ("u", "v")
         assert source.train.shape == (4,)
+        assert source.test.labels.tolist() == [1]
+        assert load_features(tmp_path / "a.npz").labels.tolist() == [0, 1, 0, 1, 1]
+        assert len(load_unlabelled(tmp_path / "a.npz", shape=(4,))) == 4
+
+    def test_names_that_belong_together_come_first(self, tmp_path: Path) -> None:
+        arrays: dict[str, Any] = {"x": np.zeros((4, 2)), "features": np.eye(4), "labels": [0, 1, 0, 1]}
+        np.savez(tmp_path / "a.npz", **arrays)
+        assert load(tmp_path / "a.npz").columns == ("features",)
+
+    @pytest.mark.parametrize(
+        ("there", "message"),
+        [
+            ({"X": np.eye(4)}, r"unknown array in .*a.npz 'y': .*Known: X"),
+            ({"labels": [0, 1]}, r"unknown array in .*a.npz 'x': .*Known: labels"),
+            ({}, "a.npz: holds no arrays; save some"),
+        ],
+    )
+    def test_half_a_pair_is_told_by_what_lacks(
+        self, tmp_path: Path, there: dict[str, Any], message: str
+    ) -> None:
+        np.savez(tmp_path / "a.npz", **there)
+        for read in (load, load_features):
+            with pytest.raises(InputError, match=message):
+                read(tmp_path / "a.npz")
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"x_test": np.ones((0, 4)), "y_test": np.zeros(0, int)}, r"a.npz \(test\): no rows"),
+            ({"x_test": np.ones((0, 4)), "y_test": np.zeros(0)}, r"a.npz \(test\): no rows"),
+            ({"x_test": np.ones(0), "y_test": np.zeros(0, int)}, r"a.npz \(test\): no rows"),
+            ({"x": np.ones((0, 4)), "y": np.zeros(0, int)}, "a.npz: no rows"),
+            ({"x": np.ones((0, 3, 5, 5), np.uint8), "y": np.zeros(0, int)}, "a.npz: no rows"),
+            ({"x": np.ones((4, 3, 0, 5), np.uint8)}, r"shape \[4, 3, 0, 5\] .* have no pixels"),
+            ({"x": np.array(3.0)}, "0 rows of inputs but 4 labels"),
+            ({"x": np.eye(4).astype(complex)}, "features are of type complex128; give real"),
+            ({"x": np.zeros(4, [("a", "f4"), ("b", "f4")])}, "features are of type"),
+            ({"y": np.array([b"a", b"b"] * 2)}, "labels are of type bytes_; a label is"),
+            ({"y": np.array(1)}, r"4 rows of inputs but 1 labels"),
+            ({"classes": np.array([b"a", b"b"])}, r"classes is \|S1 of shape \[2\]; give a text"),
+            ({"classes": np.array([["a", "b"]])}, r"classes is <U1 of shape \[1, 2\]; give a text"),
+            ({"classes": np.array(["a"])}, "the label of row 1 .* is 1, of 1 class names"),
+        ],
+    )
+    def test_arrays_that_are_no_rows(self, tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+        np.savez(tmp_path / "a.npz", **{"x": np.eye(4), "y": [0, 1, 0, 1], **arrays})
+        for read in (load, load_features):
+            with pytest.raises(InputError, match=message) as caught:
+                read(tmp_path / "a.npz")
+            assert "\n" not in str(caught.value)
+
+    def test_nothing_to_predict(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", x=np.ones((0, 4)))
+        with pytest.raises(InputError, match=r"a\.npz: no rows"):
+            load_unlabelled(tmp_path / "a.npz", shape=(4,))
+
+    @pytest.mark.parametrize(
+        ("array", "message"),
+        [
+            (np.full((4, 2), 1e300), "array logits is not finite in row 0"),
+            (np.array(3), r"array logits is int64 of shape \[\]"),
+            (np.array(["a"] * 4), "array logits is <U1"),
+        ],
+    )
+    def test_logits_that_are_none(self, tmp_path: Path, array: np.ndarray, message: str) -> None:
+        np.savez(tmp_path / "a.npz", x=np.eye(4), y=[0, 1, 0, 1], logits=array)
+        with pytest.raises(InputError, match=message):
+            load_features(tmp_path / "a.npz")
+
+    @pytest.mark.parametrize(
+        "shape", ["(4, 3)", "(3, 4)", "(0, 4)", "()", "(4, 5)", "(-4, 4)", "(4, 1.5)", f"(4, {10**12})"]
+    )
+    def test_a_header_that_says_another_shape(self, tmp_path: Path, shape: str) -> None:
+        np.savez(tmp_path / "whole.npz", x=np.eye(4), y=[0, 1, 0, 1])
+        self.forge(tmp_path, b"(4, 4)", shape.encode())
+        for read in (load, load_features, lambda path: load_unlabelled(path, shape=(4,))):
+            with pytest.raises(InputError, match=r"a.npz: not a readable NPZ file \(it is cut off or of"):
+                read(tmp_path / "a.npz")
+
+    def test_a_header_that_says_objects(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "whole.npz", x=np.eye(4), y=[0, 1, 0, 1])
+        self.forge(tmp_path, b"'<f8'", b"'|O'")
+        with pytest.raises(InputError, match="pickled objects, which are not read"):
+            load(tmp_path / "a.npz")
+
+    def test_what_is_no_array_is_left_alone(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", z=np.eye(4))
+        with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+            archive.writestr("x", b"hello")
+            archive.writestr("readme.txt", b"hello")
+        with pytest.raises(InputError, match="has no array of inputs, such as x, only z"):
+            load_unlabelled(tmp_path / "a.npz", shape=(4,))
+        with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+            archive.writestr("x.npy", b"hello")
+        with pytest.raises(InputError, match="not a readable NPZ file"):
+            load_unlabelled(tmp_path / "a.npz", shape=(4,))
+
+    @staticmethod
+    def forge(folder: Path, old: bytes, new: bytes) -> None:
+        """Write `whole.npz` as `a.npz` with something else in the header of its array x."""
+        with (
+            zipfile.ZipFile(folder / "whole.npz") as whole,
+            zipfile.ZipFile(folder / "a.npz", "w") as archive,
+        ):
+            for name in whole.namelist():
+                content = whole.read(name)
+                if name == "x.npy":
+                    header = content[:127].replace(old, new).rstrip(b" ")  # of 128 bytes, as its length says
+                    content = header.ljust(127) + content[127:]
+                archive.writestr(name, content)
 
     def test_own_names_and_test_split(self, tmp_path: Path) -> None:
         np.savez(

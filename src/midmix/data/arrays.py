@@ -63,6 +63,8 @@ def inputs_of_array(values: np.ndarray, *, where: str) -> Tensor:
     Raises:
         InputError: as `part_from_arrays` says of `x`.
     """
+    if values.ndim and not len(values):
+        raise InputError(f"{where}: no rows")
     return finite_features(values, where=where) if values.ndim <= 2 else _images(values, where)
 
 
@@ -114,6 +116,8 @@ def finite_features(
 
 def _images(values: np.ndarray, where: str) -> Tensor:
     shape = list(values.shape)
+    if not values.size:
+        raise InputError(f"{where}: inputs of shape {shape} are read as images, and these have no pixels")
     if values.dtype != np.uint8:
         raise InputError(
             f"{where}: inputs of shape {shape} are read as images, which must be uint8 (0 … 255), not {values.dtype}; "

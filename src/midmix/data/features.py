@@ -123,7 +123,8 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], 
             f"{where}: array {name} is {values.dtype} of shape {list(values.shape)}; "
             f"numbers of shape {list(shape)} are needed for these features and classes"
         )
-    found = torch.from_numpy(values.astype(np.float32))
+    with np.errstate(over="ignore"):  # what overflows is infinite, and is refused below
+        found = torch.from_numpy(values.astype(np.float32))
     if not bool(found.isfinite().all()):
         row = int((~found.reshape(len(found), -1).isfinite().all(1)).nonzero()[0])
         raise InputError(f"{where}: array {name} is not finite in row {row}")

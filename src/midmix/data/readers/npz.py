@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
+from numpy.lib.format import read_array
 from torch import Tensor
 
 from midmix.data.arrays import inputs_of_array, part_from_arrays
@@ -16,9 +19,11 @@ from midmix.data.readers.reader import READERS, FileReader, Place
 from midmix.errors import InputError, unknown
 
 _PAIRS = (("x", "y"), ("X", "y"), ("features", "labels"), ("images", "labels"), ("data", "target"))
-"""Names of the inputs and labels that are found without being told."""
+"""Names of the inputs and labels that belong together; any of the one and any of the other are found too."""
 INPUT_ARRAYS = tuple(x for x, _ in _PAIRS)
 """Names of the inputs alone."""
+LABEL_ARRAYS = tuple(dict.fromkeys(y for _, y in _PAIRS))
+"""Names of the labels alone."""
 
 
 @READERS.register(name="npz")
@@ -46,17 +51,18 @@ class Npz(FileReader):
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ file. Nothing in the file is executed: pickled objects are refused.
+    """All arrays of an NPZ file; what else is in it is left alone. No pickled object is loaded.
 
     Raises:
-        InputError: the file is not an NPZ file of plain arrays.
+        InputError: the file is not an NPZ file of plain arrays, or an array has other bytes than its header says.
     """
     try:
         with path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.ndarray):
                 with file:
-                    return {name: file[name] for name in file.files}
+                    members = [name for name in file.zip.namelist() if name.endswith(".npy")]
+                    return {name.removesuffix(".npy"): _member(file.zip, name) for name in members}
         reason = "it is a single array, as numpy.save writes one"
     except Exception as error:  # a file that lies can make the reader raise anything
         if "allow_pickle" in str(error):
@@ -68,19 +74,28 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     raise InputError(f"{path}: not a readable NPZ file ({reason}); save arrays with numpy.savez")
 
 
+def _member(archive: ZipFile, name: str) -> np.ndarray:
+    """One array, whose bytes are as many as its header says."""
+    with archive.open(name) as stream:
+        array: np.ndarray = read_array(stream, allow_pickle=False)
+        if stream.read(1):  # of a shape that lies, and so the wrong numbers in each row
+            raise ValueError("more bytes than the header says")
+    return array
+
+
 def read_npz(path: Path, test: Path | None, options: Options) -> RawSource:
     """Arrays `x` and `y`, or `features` and `labels`, and a test split in `x_test` and `y_test` or in a second file.
 
-    `options.features` (one name) and `options.label` choose other arrays; an array `classes` names the classes. The
-    name of the inputs is the parts' column.
+    Inputs may be called `x`, `X`, `features`, `images` or `data`, labels `y`, `labels` or `target`; `options.features`
+    (one name) and `options.label` choose other arrays, and an array `classes` names the classes. The name of the inputs
+    is the parts' column.
 
     Raises:
         InputError: an array is unknown or half of a pair; and as `part_from_arrays`.
     """
     arrays = read_arrays(path)
     x, y = array_names(arrays, options, where=str(path))
-    names = arrays.get("classes")
-    classes = None if names is None else [str(name) for name in names.ravel()]
+    classes = _class_names(arrays, where=str(path))
 
     def part(found: dict[str, np.ndarray], where: str, suffix: str = "") -> RawSplit:
         wanted = [f"{name}{suffix}" for name in (x, y, options.coarse) if name is not None]
@@ -98,18 +113,39 @@ def read_npz(path: Path, test: Path | None, options: Options) -> RawSource:
         return RawSource(train, part(read_arrays(test), str(test)), arrays=arrays)
     if not {f"{x}_test", f"{y}_test"} & arrays.keys():
         return RawSource(train, arrays=arrays)
-    return RawSource(train, part(arrays, str(path), "_test"), arrays=arrays)
+    return RawSource(train, part(arrays, f"{path} (test)", "_test"), arrays=arrays)
+
+
+def _class_names(arrays: dict[str, np.ndarray], *, where: str) -> list[str] | None:
+    names = arrays.get("classes")
+    if names is None:
+        return None
+    if names.ndim != 1 or names.dtype.kind not in "Uiu":
+        raise InputError(
+            f"{where}: array classes is {names.dtype} of shape {list(names.shape)}; give a text for each class"
+        )
+    return [str(name) for name in names]
 
 
 def array_names(arrays: dict[str, np.ndarray], options: Options, *, where: str) -> tuple[str, str]:
-    """Names of the inputs and of the labels: those asked for, or the first usual pair that is there.
+    """Names of the inputs and of the labels: those asked for, or the first usual ones that are there.
+
+    Arrays that belong together by their names are taken before others.
 
     Example:
         >>> array_names({"features": np.zeros(1), "labels": np.zeros(1)}, Options(), where="a.npz")
         ('features', 'labels')
+        >>> array_names({"X": np.zeros(1), "labels": np.zeros(1)}, Options(), where="a.npz")
+        ('X', 'labels')
     """
+    if not arrays:
+        raise InputError(f"{where}: holds no arrays; save some with numpy.savez")
     if options.features is not None and len(options.features) > 1:
         raise InputError(f"{where}: name one array of features, not {len(options.features)}")
-    inputs = options.features[0] if options.features else None
-    pairs = [(inputs or x, options.label or y) for x, y in _PAIRS]
-    return next((pair for pair in pairs if arrays.keys() >= set(pair)), pairs[0])
+    given = options.features[0] if options.features else None
+    usual = (*_PAIRS, *product(INPUT_ARRAYS, LABEL_ARRAYS))
+    pairs = [(given or x, options.label or y) for x, y in usual]
+    # What is there of half a pair is told by what is not.
+    inputs = next((x for x, _ in pairs if x in arrays), pairs[0][0])
+    labels = next((y for _, y in pairs if y in arrays), pairs[0][1])
+    return next((pair for pair in pairs if arrays.keys() >= set(pair)), (inputs, labels))
