@@ -122,6 +122,51 @@ class TestFolder:
         (folder / "loose.png").write_bytes(encode(Image.new("RGB", (8, 8))))
         assert load(folder).notes[0] == f"left out 1 images in {folder} itself, in no class folder"
 
+    def test_links_that_lead_nowhere_are_noted(self, image_folder: Writer, tmp_path: Path) -> None:
+        folder = image_folder({"dog/poodle": 2, "dog/boxer": 2, "cat": 3})
+        for place in ("dog/poodle/lost.png", "cat/lost", "cat/.hidden.png", "emu"):
+            (folder / place).symlink_to(tmp_path / "nowhere")
+        (folder / "cat" / "loop.png").symlink_to(folder / "cat" / "loop.png")
+        (folder / "cat" / "kept.png").symlink_to(folder / "cat" / "000.png")
+        source = load(folder, test_fraction=0.5)
+        assert len(source.train) + len(source.test) == 8
+        assert source.notes[0] == (
+            f"left out 4 links in {folder} that lead nowhere: "
+            "'emu', 'cat/loop.png', 'cat/lost', 'dog/poodle/lost.png'"
+        )
+        rows = load_unlabelled(folder, shape=(3, 8, 8))
+        assert len(rows) == 8
+        assert rows.notes == (
+            f"left out 4 links in {folder} that lead nowhere: "
+            "'cat/loop.png', 'cat/lost', 'dog/poodle/lost.png', 'emu'",
+        )
+
+    def test_links_that_lead_nowhere_beside_splits(self, image_folder: Writer, tmp_path: Path) -> None:
+        folder = image_folder({"train/dog": 4, "train/cat": 4, "val/dog": 1, "val/cat": 1})
+        for place in ("test", "train/emu", "val/cat/lost.png"):
+            (folder / place).symlink_to(tmp_path / "nowhere")
+        assert load(folder).notes == (
+            f"left out 1 links in {folder} that lead nowhere: 'test'",
+            f"left out 1 links in {folder}/train that lead nowhere: 'emu'",
+            "test split: the folder val",
+            f"left out 1 links in {folder}/val that lead nowhere: 'cat/lost.png'",
+        )
+
+    def test_a_class_of_links_that_lead_nowhere(self, image_folder: Writer, tmp_path: Path) -> None:
+        folder = image_folder({"dog": 3, "cat": 0})
+        (folder / "cat" / "a.png").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(InputError, match="cat: no images in this class folder but 1 links that lead"):
+            load(folder)
+        with pytest.raises(InputError, match="cat: no images in this folder but 1 links that lead nowhere"):
+            load_unlabelled(folder / "cat", shape=(3, 8, 8))
+
+    @pytest.mark.parametrize("name", ["test.csv", "train-00001-of-00002.csv"])
+    def test_a_file_of_a_split_that_leads_nowhere(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "train-00000-of-00002.csv").write_text("a,label\n" + "1,x\n2,y\n" * 4)
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+        with pytest.raises(InputError, match=rf"{name}: not a readable CSV file .*No such file"):
+            load(tmp_path)
+
     def test_other_files_and_deeper_folders(self, image_folder: Writer) -> None:
         folder = image_folder({"dog/poodle": 2, "dog/boxer": 2, "cat": 3})
         (folder / "dog" / "notes.txt").write_text("about dogs")

@@ -40,10 +40,17 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images in files, named relative to the folder that the user gave."""
+    """Images in files, named relative to the folder that the user gave.
+
+    Attributes:
+        folder: that folder.
+        paths: of the images in it.
+        notes: what was left out.
+    """
 
     folder: Path
     paths: Sequence[Path]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midmix.data import images
 from midmix.data.dataset import Inputs
+from midmix.data.encoded import ImageFiles
 from midmix.data.options import Options
 from midmix.data.readers.reader import place_at, reader_of
 from midmix.errors import InputError
@@ -82,7 +83,9 @@ def load_unlabelled(
             eager=len(rows) * 3 * shape[1] * shape[2] <= images.EAGER_BYTES,
             skip_broken=skip_broken,
         )
-        notes = images.note_broken(name, [(rows, opened)], skip_broken=skip_broken)
+        left_out = rows.notes if isinstance(rows, ImageFiles) else ()
+        broken = images.note_broken(name, [(rows, opened)], skip_broken=skip_broken)
+        notes = (*left_out, *broken)
         inputs, names = opened.inputs, tuple(rows.name(row) for row in opened.kept.tolist())
     found = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else inputs.shape
     if found != tuple(shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,10 +46,10 @@ class ImageFolder(Reader):
         """All images."""
         if not place.is_folder:
             return ImageFiles(place.path.parent, [place.path])
-        paths = image_files(place.path)
+        paths, dangling = _contents(place.path)
         if not paths:
-            raise InputError(f"{place.path}: no images in this folder")
-        return ImageFiles(place.path, paths)
+            raise InputError(f"{place.path}: no images in this folder{_but(dangling)}")
+        return ImageFiles(place.path, paths, _dangling(place.path, dangling))
 
 
 def read_folder(folder: Path) -> RawSource:
@@ -63,7 +64,8 @@ def read_folder(folder: Path) -> RawSource:
     if "train" not in splits:
         return RawSource(_read_classes(folder, folder))
     train = _read_classes(folder, splits["train"])
-    notes = [*_loose(folder), *train.notes]
+    lost = [entry for entry in sorted(folder.iterdir()) if is_dangling(entry)]
+    notes = [*_loose(folder), *_dangling(folder, lost), *train.notes]
     test = None
     for name in TEST_NAMES:
         if name not in splits:
@@ -116,14 +118,19 @@ def _read_classes(top: Path, folder: Path) -> RawSplit:
         )
     paths: list[Path] = []
     labels: list[str] = []
+    dangling = [entry for entry in sorted(folder.iterdir()) if is_dangling(entry)]
     for entry in classes:
-        found = image_files(entry)
+        found, lost = _contents(entry)
         if not found:
-            raise InputError(f"{entry}: no images in this class folder; add some or remove the folder")
+            raise InputError(
+                f"{entry}: no images in this class folder{_but(lost)}; add some or remove the folder"
+            )
         paths += found
+        dangling += lost
         labels += [entry.name] * len(found)
     column = LabelColumn(np.array(labels, dtype=object))
-    return RawSplit(str(folder), ImageFiles(top, paths), column, notes=_loose(folder))
+    notes = (*_loose(folder), *_dangling(folder, dangling))
+    return RawSplit(str(folder), ImageFiles(top, paths), column, notes=notes)
 
 
 def _loose(folder: Path) -> tuple[str, ...]:
@@ -134,7 +141,34 @@ def _loose(folder: Path) -> tuple[str, ...]:
 
 def image_files(folder: Path) -> list[Path]:
     """All images in a folder, at any depth, in the order of their paths; hidden files are left alone."""
-    return sorted(path for path in folder.rglob("*") if _is_image(path))
+    return _contents(folder)[0]
+
+
+def is_dangling(path: Path) -> bool:
+    """Whether it is a link that leads nowhere, and not hidden."""
+    return path.is_symlink() and not path.exists() and not path.name.startswith(".")
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All images in a folder, and all links that lead nowhere, at any depth, in the order of their paths."""
+    images: list[Path] = []
+    dangling: list[Path] = []
+    for path in folder.rglob("*"):
+        if _is_image(path):
+            images.append(path)
+        elif is_dangling(path):
+            dangling.append(path)
+    return sorted(images), sorted(dangling)
+
+
+def _dangling(folder: Path, found: Sequence[Path]) -> tuple[str, ...]:
+    """A note on the links that lead nowhere."""
+    names = [str(path.relative_to(folder)) for path in found]
+    return (f"left out {len(names)} links in {folder} that lead nowhere: {listing(names)}",) if names else ()
+
+
+def _but(dangling: Sequence[Path]) -> str:
+    return f" but {len(dangling)} links that lead nowhere" if dangling else ""
 
 
 def _folders(folder: Path) -> list[Path]:

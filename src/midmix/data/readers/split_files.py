@@ -9,7 +9,7 @@ from pathlib import Path
 from midmix.data.dataset import RawSource
 from midmix.data.encoded import Encoded
 from midmix.data.options import Options
-from midmix.data.readers.images import ImageFolder
+from midmix.data.readers.images import ImageFolder, is_dangling
 from midmix.data.readers.reader import READERS, FileReader, Place, Reader, readers
 from midmix.data.split import TEST_NAMES
 
@@ -54,12 +54,14 @@ class SplitFiles(Reader):
 
 
 def shards(folder: Path, split: str, suffix: str) -> list[Path]:
-    """The files of a split, in their order."""
+    """The files of a split, in their order; links that lead nowhere too, or rows would lack unseen."""
     pattern = re.compile(rf"{split}(-\d+-of-\d+)?{re.escape(suffix)}", re.IGNORECASE)
     for place in (folder, folder / "data"):
         if place.is_dir():
             found = sorted(
-                path for path in place.iterdir() if pattern.fullmatch(path.name) and path.is_file()
+                path
+                for path in place.iterdir()
+                if pattern.fullmatch(path.name) and (path.is_file() or is_dangling(path))
             )
             if found:
                 return found
