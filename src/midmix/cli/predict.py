@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 from cyclopts import Parameter
+from torch import Tensor
 
 from midmix import data
 from midmix.cli.console import console, note
@@ -17,6 +18,8 @@ from midmix.files import atomic_write, check_file
 from midmix.training import load_model, predict_logits
 
 WRITERS: dict[str, Callable[..., Any]] = {".parquet": pd.DataFrame.to_parquet, ".csv": pd.DataFrame.to_csv}
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How the text of a cell begins that a spreadsheet would compute rather than show."""
 
 
 def predict(
@@ -40,7 +43,7 @@ def predict(
         An image, a folder of images at any depth, or a Parquet, CSV or NPZ file; labels are not needed.
     out
         File to write, .parquet or .csv: `name` (an image's path in the folder, or a row's number), `class`,
-        `probability`.
+        `probability`. In a .csv file, text that a spreadsheet would compute as a formula begins with `'`.
     all_classes
         Write the probability of every class too, in columns `probability:CLASS`.
     image
@@ -52,13 +55,17 @@ def predict(
     if write is None:
         raise InputError(f"--out {out}: must end in {' or '.join(WRITERS)}")
     check_file(out)
+    if out.exists() and Path(source).expanduser().exists() and out.samefile(Path(source).expanduser()):
+        raise InputError(f"--out {out}: is the file that is read; choose another")
     model, record = load_model(run)
     rows = data.load_unlabelled(
         source, shape=record["shape"], columns=record["columns"], image=image, skip_broken=skip_broken
     )
     for line in rows.notes:
         note(line)
-    probabilities = predict_logits(model, rows.inputs).softmax(1)
+    logits = predict_logits(model, rows.inputs)
+    _check_finite(logits, rows, record, source)
+    probabilities = logits.softmax(1)
     best = probabilities.max(1)
     table = pd.DataFrame(
         {
@@ -70,6 +77,40 @@ def predict(
     if all_classes:
         columns = [f"probability:{name}" for name in record["classes"]]
         table = pd.concat([table, pd.DataFrame(probabilities.numpy(), columns=columns)], axis=1)
+    if out.suffix.lower() == ".csv":
+        table = _without_formulas(table, out)
     with atomic_write(out) as part:
         write(table, part, index=False)
     console.print(f"{len(table):,} predictions: {out}", highlight=False, soft_wrap=True)
+
+
+def _check_finite(logits: Tensor, rows: data.Unlabelled, record: dict[str, Any], source: str) -> None:
+    """Refuse logits that are NaN or infinite, of which no class is the largest."""
+    bad = ~logits.isfinite()
+    if not bool(bad.any()):
+        return
+    row, column = bad.nonzero()[0].tolist()
+    hint = "are the model's weights finite?"
+    if isinstance(rows.inputs, Tensor) and rows.inputs.dim() == 2:
+        place = int(rows.inputs[row].abs().argmax())
+        names = record["columns"]
+        name = repr(names[place]) if len(names) == rows.inputs.shape[1] else place
+        hint = f"its largest feature is {rows.inputs[row, place]:g}, in column {name}; {hint}"
+    raise InputError(
+        f"{source}: predictions that are not finite ({int(bad.any(1).sum())} of {len(rows)} rows), the first for row "
+        f"{rows.names[row]!r}, class {record['classes'][column]!r} ({logits[row, column]:g}); {hint}"
+    )
+
+
+def _without_formulas(table: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """The table with a `'` before text that a spreadsheet would compute."""
+    cells = 0
+    for column in ("name", "class"):
+        formulas = table[column].str.startswith(FORMULA)
+        cells += int(formulas.sum())
+        table[column] = table[column].where(~formulas, "'" + table[column])
+    if cells:
+        note(
+            f"{out}: {cells:,} texts that a spreadsheet would compute begin with '; a .parquet file has them unchanged"
+        )
+    return table
