@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from midmix.data import from_arrays, load, load_features, load_grouped, load_unlabelled
+from midmix.data.precision import merged
 from midmix.errors import InputError
 
 PETS = """age,name,weight,tame,label
@@ -162,6 +163,67 @@ class TestTable:
     def test_options_that_have_no_meaning_here(self, pets: Path) -> None:
         with pytest.raises(InputError, match="leave out --image-size"):
             load(pets, image_size=32)
+
+
+class TestPrecision:
+    NOTE = (
+        "features whose differences are lost, as numbers of 32 bits keep some 7 digits: {}; subtract what their "
+        "values have in common, the same from rows to predict"
+    )
+
+    @pytest.fixture
+    def rows(self) -> np.ndarray:
+        return np.random.default_rng(0).normal(size=(9000, 3))
+
+    @pytest.mark.parametrize("added", [0, 1e3, 1e8, -1e12])
+    def test_columns_that_are_too_far_from_zero_are_noted(
+        self, tmp_path: Path, rows: np.ndarray, added: float
+    ) -> None:
+        rows[:, 1:] += added
+        labels = np.arange(9000) % 2
+        frame = pd.DataFrame(rows, columns=list("abc"))
+        frame["label"] = labels
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        lists = pa.array(rows.tolist(), pa.list_(pa.float64()))
+        pq.write_table(pa.table({"emb": lists, "label": labels}), tmp_path / "t.parquet", row_group_size=700)
+        np.savez(tmp_path / "t.npz", x=rows, y=labels)
+        lost = abs(added) > 1e6
+        for source, names in (
+            ("t.csv", "'b', 'c'"),
+            ("t.parquet", "'emb[1]', 'emb[2]'"),
+            ("t.npz", "'1', '2'"),
+        ):
+            expected = (self.NOTE.format(names),) if lost else ()
+            assert load(tmp_path / source).notes[:-1] == expected
+            assert load_features(tmp_path / source).notes == expected
+        assert from_arrays(rows, labels).notes[:-1] == ((self.NOTE.format("'1', '2'"),) if lost else ())
+
+    @pytest.mark.parametrize(
+        "column",
+        [
+            np.full(100, 1e8 + 0.1),  # no differences
+            np.arange(100) * 1e8,
+            np.append(np.arange(99), 1e8),  # one is far away
+            1_700_000_000 + 3600 * np.arange(100),  # a time in seconds, by the hour
+            np.arange(100) % 2 == 0,
+            (np.arange(100) % 2 + 2**40).astype(np.float32),
+            np.arange(100, dtype=np.int16),
+        ],
+    )
+    def test_no_false_alarm(self, tmp_path: Path, column: np.ndarray) -> None:
+        labels = np.arange(100) % 2
+        pq.write_table(pa.table({"a": column, "label": labels}), tmp_path / "t.parquet")
+        assert len(load(tmp_path / "t.parquet").notes) == 1
+        assert len(from_arrays(column[:, None], labels).notes) == 1
+
+    def test_whole_numbers(self, tmp_path: Path) -> None:
+        ids = 2**60 + np.arange(100)
+        pq.write_table(pa.table({"a": ids, "label": np.arange(100) % 2}), tmp_path / "t.parquet")
+        assert load(tmp_path / "t.parquet").notes[0] == self.NOTE.format("'a'")
+
+    def test_numbers_that_are_random_in_all_bits(self) -> None:
+        rows = np.random.default_rng(0).uniform(size=(100_000, 2))
+        assert not merged(rows).any()
 
 
 class TestWrittenLabels:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midmix.data.dataset import LabelColumn, RawSplit
 from midmix.data.labels import checked
+from midmix.data.precision import looked_at, merged, note_merged
 from midmix.errors import InputError
 
 
@@ -52,9 +53,12 @@ def part_from_arrays(
             raise InputError(
                 f"{where}: {len(labels)} labels but {len(groups.values)} groups; give one group a row"
             )
-    return RawSplit(
-        where, inputs_of_array(values, where=where), LabelColumn(checked_labels, names), coarse=groups
-    )
+    inputs = inputs_of_array(values, where=where)
+    lost: list[str] = []
+    if values.ndim == 2 and values.dtype.itemsize > 2 and values.dtype != np.float32:
+        sample = values[looked_at(len(values))]
+        lost = [str(column) for column in np.flatnonzero(merged(sample))]
+    return RawSplit(where, inputs, LabelColumn(checked_labels, names), (), note_merged(lost), groups)
 
 
 def inputs_of_array(values: np.ndarray, *, where: str) -> Tensor:

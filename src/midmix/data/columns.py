@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from midmix.data.arrays import finite_features
+from midmix.data.precision import looked_at, merged, note_merged
 from midmix.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ def is_vector(kind: pa.DataType) -> bool:
     return bool(lists and is_number(kind.value_type))
 
 
-def features_of(table: pa.Table, names: Sequence[str], *, where: str) -> tuple[Tensor, tuple[str, ...]]:
-    """Features `float32 [N, D]` of the named columns, in this order, and the D names of the features.
+def features_of(
+    table: pa.Table, names: Sequence[str], *, where: str
+) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
+    """Features `float32 [N, D]` of the named columns, in this order, the D names of the features, and what to note.
 
     A column of lists of k numbers is k features, `emb[0]` … `emb[k-1]`; by these names together it is known too.
 
@@ -81,12 +84,14 @@ def features_of(table: pa.Table, names: Sequence[str], *, where: str) -> tuple[T
         columns.append((column, width))
     # Column by column into one array of the final type: a million embeddings are gigabytes, held once.
     values = np.empty((table.num_rows, len(found)), dtype=np.float32)
-    first = 0
+    first, lost = 0, list[str]()
     with np.errstate(over="ignore"):  # what overflows is infinite, and is refused below
         for column, width in columns:
             _fill(values[:, first : first + width], column)
+            lost += [found[first + place] for place in _merged(column, width)]
             first += width
-    return finite_features(values, where=where, columns=found, copy=False), tuple(found)
+    features = finite_features(values, where=where, columns=found, copy=False)
+    return features, tuple(found), note_merged(lost)
 
 
 def array_of(names: Sequence[str]) -> str | None:
@@ -136,6 +141,30 @@ def _width(column: pa.ChunkedArray, *, where: str) -> int:
             "choose other columns with --features (features=)"
         )
     return width
+
+
+def _merged(column: pa.ChunkedArray, width: int) -> list[int]:
+    """Places of those of a column's features whose differences are lost in 32 bits."""
+    import pyarrow as pa
+
+    kind = column.type.value_type if is_vector(column.type) else column.type
+    if kind.bit_width <= 16 or pa.types.is_float32(kind):
+        return []
+    rows = looked_at(len(column))
+    sample = column if len(rows) == len(column) else column.take(pa.array(rows))
+    parts = [_flat(chunk).reshape(-1, width) for chunk in sample.chunks]
+    return [int(place) for place in np.flatnonzero(merged(np.concatenate(parts)))]
+
+
+def _flat(chunk: pa.Array) -> np.ndarray:
+    """The numbers of a column, or of its lists one after the other, in their own type."""
+    import pyarrow as pa
+
+    flat = chunk.flatten() if is_vector(chunk.type) else chunk
+    if pa.types.is_decimal(flat.type):
+        flat = flat.cast("float64", safe=False)
+    values: np.ndarray = flat.to_numpy(zero_copy_only=False)
+    return values
 
 
 def _fill(values: np.ndarray, column: pa.ChunkedArray) -> None:

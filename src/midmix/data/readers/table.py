@@ -177,8 +177,8 @@ def rows_of_table(
     if image is not None:
         return _images(column_of(table, image, where=where), folders), (), ()
     wanted, notes = _feature_columns(table, options, label, where)
-    features, columns = features_of(table, wanted, where=where)
-    return features, columns, notes
+    features, columns, lost = features_of(table, wanted, where=where)
+    return features, columns, (*notes, *lost)
 
 
 def is_unlabelled(table: pa.Table, options: Options, *, where: str) -> bool:
