@@ -136,8 +136,9 @@ def encode(
     if test is None:
         return train_indices, None, classes, tuple(notes)
 
-    lacking = np.setdiff1d(test.values, values)
-    if len(lacking):
+    # Of texts NumPy's own difference compares every class with every other.
+    lacking = sorted(set(test.values.tolist()) - set(values.tolist()))
+    if lacking:
         names = [name_of(value, test.names) for value in lacking]
         raise InputError(
             f"{where}: the test rows have classes that the training rows lack: {listing(names)}; "
