@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from midmix.text import printable
+
 
 class InputError(ValueError):
     """Input that midmix cannot work with. The message is one line for people; commands exit with code 2.
+
+    What cannot be shown in it, of names of files, columns and classes, is escaped.
+
+    Args:
+        message: the line.
 
     Example:
         >>> raise InputError("labels: row 3 is negative (-1); classes are numbered from 0")
@@ -15,6 +22,9 @@ class InputError(ValueError):
         ...
         midmix.errors.InputError: labels: row 3 is negative (-1); classes are numbered from 0
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class UnknownNameError(InputError):

@@ -13,6 +13,7 @@ from midmix.data.labels import encode, listing
 from midmix.data.options import Options
 from midmix.data.split import validation_split
 from midmix.errors import InputError
+from midmix.text import printable
 
 DEFAULT_TEST_FRACTION = 0.2
 LARGEST_SIDE = 8192
@@ -26,7 +27,7 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     Raises:
         InputError: for everything that `load` refuses in rows and labels.
     """
-    train, test = raw.train, raw.test
+    name, train, test = printable(name), raw.train, raw.test
     if test is not None and options.test_fraction is not None:
         raise InputError(f"{name}: has a test split of its own; leave out --test-fraction (test_fraction=)")
     parts = list(raw.splits)
@@ -46,7 +47,7 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     inputs, parts, skipped = _open(parts, options, name)
     labels, classes, label_notes = _encode(parts, name)
     splits = [Labelled(rows, indices, classes) for rows, indices in zip(inputs, labels, strict=True)]
-    notes = (*train.notes, *skipped, *label_notes)
+    notes = tuple(map(printable, (*train.notes, *skipped, *label_notes)))
     if len(splits) == 2:
         if splits[0].shape != splits[1].shape:
             raise InputError(

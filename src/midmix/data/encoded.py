@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from midmix.data.text import printable
+from midmix.text import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,7 @@ class ImageColumn:
 
     def name(self, row: int) -> str:
         path = self.paths[row].as_py() if self.paths is not None else None
-        return f"row {row}" if path is None else f"row {row} ({path})"
+        return f"row {row}" if path is None else printable(f"row {row} ({path})")
 
     def read(self, row: int) -> bytes:
         data: bytes | None = self.data[row].as_py()

@@ -14,6 +14,7 @@ from midmix.data.labels import encode, listing
 from midmix.data.load import read
 from midmix.data.options import Options
 from midmix.errors import InputError
+from midmix.text import printable
 
 LOGITS = "logit"
 HEAD_WEIGHT, HEAD_BIAS = "head_weight", "head_bias"
@@ -97,7 +98,9 @@ def load_features(
     if HEAD_WEIGHT in arrays:
         weight = _array(arrays, HEAD_WEIGHT, (len(classes), rows.shape[1]), name)
         head = weight, _array(arrays, HEAD_BIAS, (len(classes),), name) if HEAD_BIAS in arrays else None
-    return LabelledFeatures(rows, labels, classes, logits, head, (*train.notes, *notes))
+    return LabelledFeatures(
+        rows, labels, classes, logits, head, tuple(map(printable, (*train.notes, *notes)))
+    )
 
 
 def _logits(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from midmix.data.dataset import LabelColumn
-from midmix.data.text import printable
 from midmix.errors import InputError
+from midmix.text import printable
 
 
 def checked(values: np.ndarray, *, where: str) -> np.ndarray:

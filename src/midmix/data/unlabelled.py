@@ -14,6 +14,7 @@ from midmix.data.encoded import ImageFiles
 from midmix.data.options import Options
 from midmix.data.readers.reader import place_at, reader_of
 from midmix.errors import InputError
+from midmix.text import printable
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,4 @@ def load_unlabelled(
     found = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else inputs.shape
     if found != tuple(shape):
         raise InputError(f"{name}: rows have shape {list(found)}, but the model wants {list(shape)}")
-    return Unlabelled(inputs, names, notes)
+    return Unlabelled(inputs, names, tuple(map(printable, notes)))

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from midmix.data.dataset import Labelled
 from midmix.data.labels import listing
-from midmix.data.text import printable
 from midmix.errors import InputError
+from midmix.text import printable
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch import Tensor
 from midmix.data.dataset import RawSource
 from midmix.data.encoded import Encoded
 from midmix.data.options import Options
-from midmix.data.text import printable
 from midmix.errors import InputError
 from midmix.registry import Registry
+from midmix.text import printable
 
 
 @dataclass(frozen=True)
