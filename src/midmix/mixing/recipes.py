@@ -148,11 +148,14 @@ def balanced_am_mixup(
     site: Site | str | None = None,
     **settings: Unpack[Settings],
 ) -> Mix:
-    """AM-mixup with class-balanced partners and both owners: this project's recommendation for long tails.
+    """AM-mixup with class-balanced partners and both owners, a variant of this project's own for long tails.
 
     As `am_mixup`, but each other class of the batch is a partner equally often, and every pair makes two mixed
     rows: `z_ij` under the label of i and its mirror `z_ji` under that of j. So the head sees twice the rows (the
     encoder does not), and half of the labels that it is fed are near-uniform over the classes.
+
+    Part of what it does is resampling: `beta=0` keeps λ at 1 and leaves that part alone, which is the control to
+    compare with, beside the same loss without mixing.
 
     Args and errors as for `am_mixup`.
 

@@ -35,12 +35,15 @@ def differences(subjects: Sequence[Subject], summary: pd.DataFrame, baseline: st
             shown = [subject for subject in subjects if subject.label in intervals.index]
             axes = forest(figure, shown, intervals)
             axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-            axes.set_xlabel(f"points ahead of {baseline}")
+            axes.set_xlabel(f"points ahead of {baseline}", loc="right")
             axes.set_xlim(low - room, high + room)
             percent(axes.xaxis)
 
+        height = max(3.2, 0.8 + 0.36 * rows["line"].nunique())  # names of two lines of text do not touch
         title = f"Classes with {column.heading} training rows"
-        panels.append(panel(f"differences-{column.name}", title, 3.2, draw, margins=beside_names(subjects)))
+        panels.append(
+            panel(f"differences-{column.name}", title, height, draw, margins=beside_names(subjects))
+        )
     if not panels:
         return None
     return Drawing(

@@ -54,4 +54,4 @@ def beside_names(subjects: Sequence[Subject]) -> Margins:
 
 
 def _name(label: str) -> str:
-    return "\n".join(shorten(part, 22) for part in parts_of(label))
+    return "\n".join(shorten(part, 24) for part in parts_of(label))
