@@ -11,6 +11,7 @@ from midmix.reports import theme
 from midmix.reports.cells import Row, notes_of, table_rows
 from midmix.reports.collapse import collapse_measures, collapse_paths
 from midmix.reports.columns import collapse_columns, outcome_columns
+from midmix.reports.commands import flags_of, paste, source_of
 from midmix.reports.comparison import Comparison, Run, read_comparison
 from midmix.reports.figures.accuracy_by_count import accuracy_by_count
 from midmix.reports.figures.collapse import collapse
@@ -19,9 +20,12 @@ from midmix.reports.figures.margins import margins
 from midmix.reports.figures.of_features import of_features
 from midmix.reports.figures.projection import Projection
 from midmix.reports.figures.training_curves import training_curves
+from midmix.reports.matrix import matrix_of
 from midmix.reports.outcomes import tested_runs
+from midmix.reports.pairs import pairs_of
 from midmix.reports.rendering import publish_all, render, save
 from midmix.reports.summary import summarise
+from midmix.reports.verdict import verdict_from
 
 
 def write_report(folder: Path | str, *, projection: Projection = "pca", baseline: str | None = None) -> Path:
@@ -45,6 +49,13 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
     summary = summarise(comparison.results, baseline=baseline, tested=tested)
     columns = outcome_columns(comparison.results.columns)
     last = table_rows(summary, "last", columns)
+    pairs = pairs_of(comparison.results, columns, tested=tested, baseline=comparison.baseline)
+    verdict = verdict_from(
+        pairs,
+        baseline=comparison.baseline,
+        source=source_of(comparison.about),
+        flags=flags_of(comparison.about),
+    )
     measured = collapse_measures(comparison)
     outcomes = (
         accuracy_by_count(subjects, classes),
@@ -60,6 +71,9 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         "comparison.html.j2",
         title=title_of(comparison),
         in_short=_in_short(comparison),
+        verdict=verdict,
+        next=[(step.why, paste(step.command)) for step in verdict.next],
+        matrices=[matrix_of(one) for one in pairs if len(one.lines) > 2],
         tables={
             "last": last,
             **{choice: table_rows(summary, choice, columns) for choice in ("validation", "test_oracle")},
