@@ -31,6 +31,11 @@ class Matrix:
     rows: list[tuple[list[str], list[Entry]]]
     """A line's name in parts, and an entry a line."""
 
+    @property
+    def marks(self) -> list[str]:
+        """The marks of all entries."""
+        return [entry.mark for _, entries in self.rows for entry in entries]
+
 
 def matrix_of(pairs: Pairs) -> Matrix:
     """The table of these pairs, lines in the order of the report."""

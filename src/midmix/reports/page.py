@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from midmix.reports import theme
-from midmix.reports.cells import Row, notes_of, table_rows
+from midmix.reports.cells import Row, notes_of, notes_on, table_rows
 from midmix.reports.collapse import collapse_measures, collapse_paths
 from midmix.reports.columns import collapse_columns, outcome_columns
 from midmix.reports.commands import flags_of, paste, source_of
@@ -56,6 +57,8 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         source=source_of(comparison.about),
         flags=flags_of(comparison.about),
     )
+    groups = _groups(comparison)
+    matrices = [matrix_of(one) for one in pairs if len(one.lines) > 2]
     measured = collapse_measures(comparison)
     outcomes = (
         accuracy_by_count(subjects, classes),
@@ -73,7 +76,8 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         in_short=_in_short(comparison),
         verdict=verdict,
         next=[(step.why, paste(step.command)) for step in verdict.next],
-        matrices=[matrix_of(one) for one in pairs if len(one.lines) > 2],
+        matrices=matrices,
+        matrix_notes=notes_on(mark for matrix in matrices for mark in matrix.marks),
         tables={
             "last": last,
             **{choice: table_rows(summary, choice, columns) for choice in ("validation", "test_oracle")},
@@ -91,7 +95,8 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         collapse_columns=collapse_columns(measured.columns),
         facts=facts(comparison),
         shot_rule=str(comparison.about.get("shot_rule", "")),
-        groups=_groups(comparison),
+        groups=groups,
+        tests_known=any(member["tested"] for _, members in groups for member in members),
     )
     return save(html, comparison.folder)
 
@@ -165,13 +170,16 @@ def _count(number: int, noun: str) -> str:
 
 
 def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
-    """The groups of the first run: (group, its classes with their training rows)."""
+    """The groups of the first run: (group, its classes with their training and test rows)."""
     if not comparison.runs:
         return []
     run, names = comparison.runs[0], comparison.classes.names
     shots: dict[str, list[int]] = run.about.get("shots", {})
+    tested = [""] * len(names)
+    if run.output is not None:
+        tested = [f"{n:,}" for n in torch.bincount(run.output.labels.long(), minlength=len(names)).tolist()]
     return [
-        (group, [{"name": names[c], "rows": f"{run.counts[c]:,}"} for c in members])
+        (group, [{"name": names[c], "rows": f"{run.counts[c]:,}", "tested": tested[c]} for c in members])
         for group, members in shots.items()
     ]
 

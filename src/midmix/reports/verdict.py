@@ -339,5 +339,5 @@ def _rounded(rows: int) -> int:
         >>> _rounded(719), _rounded(12_345)
         (720, 13000)
     """
-    step = 10 ** max(len(str(rows)) - 2, 0)
+    step = int(10 ** max(len(str(rows)) - 2, 0))
     return math.ceil(rows / step) * step
