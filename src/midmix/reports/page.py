@@ -10,20 +10,15 @@ import torch
 
 from midmix.reports import theme
 from midmix.reports.cells import Row, notes_of, notes_on, table_rows
-from midmix.reports.collapse import collapse_measures, collapse_paths
+from midmix.reports.collapse import collapse_measures
 from midmix.reports.columns import collapse_columns, outcome_columns
 from midmix.reports.commands import flags_of, paste, source_of
 from midmix.reports.comparison import Comparison, Run, read_comparison
-from midmix.reports.figures.accuracy_by_count import accuracy_by_count
-from midmix.reports.figures.collapse import collapse
-from midmix.reports.figures.differences import differences
-from midmix.reports.figures.margins import margins
-from midmix.reports.figures.of_features import of_features
 from midmix.reports.figures.projection import Projection
-from midmix.reports.figures.training_curves import training_curves
 from midmix.reports.matrix import matrix_of
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.pairs import pairs_of
+from midmix.reports.plots import Material, drawings
 from midmix.reports.rendering import publish_all, render, save
 from midmix.reports.summary import summarise
 from midmix.reports.verdict import verdict_from
@@ -60,16 +55,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
     groups = _groups(comparison)
     matrices = [matrix_of(one) for one in pairs if len(one.lines) > 2]
     measured = collapse_measures(comparison)
-    outcomes = (
-        accuracy_by_count(subjects, classes),
-        differences(subjects, summary, comparison.baseline),
-        training_curves(comparison),
-    )
-    geometry = (
-        collapse(subjects, measured, collapse_paths(comparison)),
-        margins(subjects, classes, measured),
-        *of_features(subjects, classes, projection),
-    )
+    material = Material(subjects, classes, measured, summary, comparison, projection)
     html = render(
         "comparison.html.j2",
         title=title_of(comparison),
@@ -89,8 +75,8 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         legend=legend(comparison.lines),
         baseline=comparison.baseline,
         has_baseline=comparison.baseline in comparison.lines,
-        outcomes=publish_all(outcomes, comparison.folder / "figures"),
-        geometry=publish_all(geometry, comparison.folder / "figures"),
+        outcomes=publish_all(drawings(material, "outcomes"), comparison.folder / "figures"),
+        geometry=publish_all(drawings(material, "geometry"), comparison.folder / "figures"),
         collapse_rows=_collapse_rows(measured, baseline),
         collapse_columns=collapse_columns(measured.columns),
         facts=facts(comparison),
