@@ -209,3 +209,24 @@ def test_the_terminal_ends_with_a_command_that_a_shell_takes(width):
     assert text.index("Overall accuracy: am-mixup") < text.index("Likelihood: erm")
     last = " ".join(line.strip() for line in text[text.rindex("midmix train") :].split("\\\n"))
     assert shlex.split(last) == shlex.split("midmix train 'my [red]data' --method erm --epochs 3 --width 64")
+
+
+def test_a_line_far_ahead_of_eight_equal_ones_wins():
+    """Five standard deviations and five seeds: enough over the lines, too little for all 36 pairs at once."""
+    generator = np.random.default_rng(3)
+    wins = 0
+    for _ in range(10):
+        values = generator.normal(0.8, 0.01, (9, 5))
+        values[4] += 0.05
+        table = pd.DataFrame(
+            {
+                "method": np.repeat([f"line{i}" for i in range(9)], 5),
+                "seed": np.tile(np.arange(5), 9),
+                "split_hash": np.tile([*"abcde"], 9),
+                "epoch_choice": "last",
+                "accuracy": values.ravel(),
+            }
+        )
+        (found,) = verdict_of(table).findings
+        wins += found.wins and found.line == "line4"
+    assert wins >= 9
