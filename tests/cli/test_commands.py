@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 import pandas as pd
 import pytest
 
@@ -41,6 +44,35 @@ def test_compare_writes_results_and_report_and_prints_the_table(midmix, table, t
     again = midmix(*command)
     assert again.code == 0
     assert [path.stat().st_mtime_ns for path in models] == before, "finished runs are not run again"
+
+
+def test_compare_ends_with_a_verdict_whose_command_trains_the_same_way(midmix, table, tmp_path):
+    outcome = midmix("compare", table, "--methods", "mixup,erm", "--seeds", 2, "--epochs", 3, "--width", 8,
+                     "--jobs", 1, "--out", tmp_path / "out")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    table_at, verdict_at = outcome.out.index("Last epoch, mean over seeds"), outcome.out.index("\nVerdict")
+    assert table_at < verdict_at < outcome.out.rindex("midmix train")
+    last = outcome.out[outcome.out.rindex("midmix train") :].replace("\\\n", " ")
+    command = shlex.split(last)[1:]
+    assert command[-4:] == ["--width", "8", "--epochs", "3"]
+
+    again = midmix(*command, "--out", tmp_path / "run")
+    assert again.code == 0, again.err
+    line = command[command.index("--method") + 1]
+    first = json.loads((tmp_path / "out" / "runs" / f"{line}-seed0" / "run.json").read_text())
+    then = json.loads((tmp_path / "run" / "run.json").read_text())
+    for name in ("method", "settings", "reading", "split_hash", "class_counts"):
+        assert then[name] == first[name]
+
+
+def test_another_baseline_is_named_in_the_terminal_the_tables_and_the_page(midmix, table, tmp_path):
+    out = tmp_path / "out"
+    outcome = midmix("compare", table, "--methods", "erm,mixup", "--baseline", "mixup", "--seeds", 2,
+                     "--epochs", 2, "--jobs", 1, "--out", out)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "paired difference from mixup" in " ".join(outcome.out.split())
+    for file in ("tables.md", "report.html"):
+        assert "paired difference from mixup" in " ".join((out / file).read_text().split())
 
 
 def test_a_configuration_file_gives_what_flags_give_and_flags_override_it(midmix, table, tmp_path):

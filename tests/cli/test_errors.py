@@ -29,6 +29,10 @@ from midmix.cli.app import COMMANDS, app
         ),
         (["compare", "digits", "--methods", "erm,erm"], ["erm", "more than once"]),
         (["train", "digits", "--method", "balanced-am-mixup:accuracy=given"], ["accuracy=given", "λ"]),
+        (
+            ["compare", "digits", "--methods", "erm,mixup", "--baseline", "mixpu"],
+            ["unknown baseline 'mixpu'", "did you mean mixup"],
+        ),
         (["compare", "digits", "--seeds", "0"], ["seeds: 0"]),
         (["compare", "digits", "--seeds", "1.5"], ["--seeds", 'unable to convert "1.5" into int']),
         (["compare", "digits", "--jobs", "0"], ["jobs: 0"]),

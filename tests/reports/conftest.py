@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+from midmix.measures import shot_groups
 
 LINES = (
     ("erm", "cross_entropy"),
@@ -23,8 +26,8 @@ def _long_tail(classes, most=100, least=2):
 
 
 def _shots(counts):
-    thirds = np.array_split(np.argsort(-counts, kind="stable"), 3)
-    return dict(zip(("many", "medium", "few"), (part.tolist() for part in thirds), strict=True))
+    found = shot_groups(torch.from_numpy(counts))
+    return {"many": list(found.many), "medium": list(found.medium), "few": list(found.few)}
 
 
 def _history(generator, epochs, skill):

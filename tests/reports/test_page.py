@@ -1,10 +1,14 @@
+import html
 import html.parser
+import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from midmix.errors import InputError
 from midmix.reports import write_report
@@ -170,3 +174,102 @@ def test_folders_that_are_no_comparison_are_named(make_comparison, tmp_path):
     with pytest.raises(InputError, match=r"run\.json: not a whole run description"):
         write_report(tmp_path / "broken")
     assert not (tmp_path / "broken" / "report.html").exists()
+
+
+def _said(page):
+    """The page's words, with single spaces."""
+    return " ".join(_visible(page.read_text()).split())
+
+
+def _marked(page):
+    """How many cells of the page's tables have each mark."""
+    cells = re.findall(r"<td>.*?</td>", page.read_text(), re.DOTALL)
+    return {mark: sum(mark in cell for cell in cells) for mark in "†‡"}
+
+
+def test_the_verdict_comes_first_and_ends_with_a_command(page):
+    text = _said(page)
+    assert text.index("Verdict") < text.index("Results at the last epoch")
+    assert "midmix train digits --method" in text
+    assert "--imbalance 50 --validation 0.1 --epochs 12 --learning-rate 0.1" in text
+
+
+def test_a_command_is_quoted_for_the_shell_and_escaped_for_the_page(make_comparison, tmp_path):
+    make_comparison(tmp_path, lines=LINES[:1], seeds=1, rows=60)
+    for file in tmp_path.glob("runs/*/run.json"):
+        about = json.loads(file.read_text())
+        file.write_text(json.dumps({**about, "reading": {"source": f"{HOSTILE}; rm 'x'"}}))
+    text = write_report(tmp_path).read_text()
+    assert "<script" not in text
+    (command,) = re.findall(r"<pre[^>]*>(.*?)</pre>", text, re.DOTALL)
+    arguments = shlex.split(html.unescape(command))
+    assert arguments[:5] == ["midmix", "train", f"{HOSTILE}; rm 'x'", "--method", "erm"]
+
+
+def test_any_two_lines_stand_in_a_table_for_every_headline_measure(make_comparison, tmp_path):
+    lines = (*LINES, ("am-mixup", "cross_entropy"))
+    text = write_report(make_comparison(tmp_path, lines=lines, seeds=2, rows=60)).read_text()
+    section = text[text.index('<section id="pairs">') :]
+    section = section[: section.index("</section>")]
+    tables = re.findall(r"<details>.*?</details>", section, re.DOTALL)
+    headings = [re.search(r"<summary>(.*?)</summary>", table).group(1) for table in tables]
+    assert [heading.split(" ")[0].rstrip(",") for heading in headings] == [
+        "overall", "balanced", "many", "medium", "few", "NLL", "ECE",
+    ]  # fmt: skip
+    results = pd.read_parquet(tmp_path / "results.parquet")
+    last = results[results["epoch_choice"] == "last"].groupby("method")["accuracy"].mean()
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", tables[0], re.DOTALL)
+    shown = [re.findall(r"([+−][\d.]+)", re.sub(r"<[^>]*>", "", row)) for row in rows]
+    less_mixup = 100 * (last["am-mixup"] - last["mixup"])
+    assert shown[2][1] == f"{less_mixup:+.1f}".replace("-", "−")
+    assert shown[1][1].translate(str.maketrans("+−", "−+")) == shown[2][1]
+
+
+def test_a_measure_on_few_test_rows_is_marked(make_comparison, tmp_path):
+    # 60 rows of 10 classes: 18 or 24 a group; 60 in all are enough
+    few = write_report(make_comparison(tmp_path / "few", lines=LINES, seeds=2, rows=60))
+    assert _marked(few)["†"] == 6
+    assert "† stands on fewer than 30 test rows." in _said(few)
+    enough = write_report(make_comparison(tmp_path / "enough", lines=LINES, seeds=2, rows=200))
+    assert _marked(enough)["†"] == 0
+    assert "†" not in _said(enough)
+
+
+def test_a_value_that_is_the_same_in_every_seed_is_marked(make_comparison, tmp_path):
+    make_comparison(tmp_path, lines=LINES, seeds=3, rows=200)
+    path = tmp_path / "results.parquet"
+    results = pd.read_parquet(path)
+    results.loc[results["method"] == "mixup", "few"] = 0.5
+    results.to_parquet(path)
+    page = write_report(tmp_path)
+    assert "‡ every seed has the same value" in _said(page)
+    row = re.search(r"<th scope=\"row\">mixup.*?</tr>", page.read_text(), re.DOTALL).group()
+    assert [("‡" in cell) for cell in re.findall(r"<td>.*?</td>", row, re.DOTALL)] == [
+        False, False, False, False, True, False, False,
+    ]  # fmt: skip
+
+
+def test_without_test_outputs_intervals_are_over_seeds_and_the_page_says_so(make_comparison, tmp_path):
+    whole = write_report(make_comparison(tmp_path / "whole", lines=LINES, seeds=3, rows=60))
+    bare = write_report(make_comparison(tmp_path / "bare", lines=LINES, seeds=3, rows=60, missing=("test",)))
+    seeds_alone = "over the seeds alone, as the runs' test outputs were not kept"
+    assert seeds_alone in _said(bare)
+    assert seeds_alone not in _said(whole)
+    assert "which counts both the seeds and the 60 test rows" in _said(whole)
+    # rows that are not known are neither few nor shown
+    assert _marked(bare)["†"] == 0
+    assert "then its test rows" not in _said(bare)
+
+    accuracy = pd.read_parquet(tmp_path / "bare" / "results.parquet").query(
+        "epoch_choice == 'last' and method == 'mixup'"
+    )["accuracy"]
+    half = stats.t.ppf(0.975, 2) * accuracy.std() / np.sqrt(3)
+    assert f"{100 * accuracy.mean():.1f} ±{100 * half:.1f}" in _said(bare)
+
+
+def test_the_classes_are_shown_with_their_training_and_test_rows(page):
+    said = _said(page)
+    assert "then its test rows, both of the first run" in said
+    # 60 rows of four classes in turn; training rows from 100 down to 2
+    for name, rows in {"zero": 100, "three": 2}.items():
+        assert f"{name} {rows} · 15" in said

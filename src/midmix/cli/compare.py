@@ -8,6 +8,7 @@ from typing import Literal
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
+from midmix.errors import unknown
 from midmix.studies import check_comparison
 from midmix.studies import compare as run_comparison
 from midmix.training import Settings, parse_lines
@@ -21,6 +22,7 @@ def compare(
     seeds: Whole = 3,
     out: Out = Path("comparison"),
     jobs: Whole | None = None,
+    baseline: str | None = None,
     projection: Literal["pca", "umap"] = "pca",
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
@@ -45,25 +47,42 @@ def compare(
         How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
     jobs
         Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
+    baseline
+        The one of these methods that the others are compared with, written as in `--methods`. [default: erm]
     projection
         Of the features to two dimensions, in the report; `umap` needs the extra `midmix[umap]`.
     """
     check_projection(projection)
     check_comparison(out)
-    lines = parse_lines([text for text in methods.split(",") if text.strip()])
+    texts = [text.strip() for text in methods.split(",") if text.strip()]
+    lines = parse_lines(texts)
+    if baseline is not None and (baseline := baseline.strip()) not in texts:
+        raise unknown("baseline", baseline, texts)  # before anything is trained
     loaded = data.load(source, **reading.options())
     introduce(loaded)
     settings = Settings.for_kind(loaded.train.kind, **training.options())
     with progress_of_runs() as watch:
-        results = run_comparison(
+        run_comparison(
             loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **split.options()
         )
     from midmix.reports import (  # after the runs: matplotlib takes a second
+        flags_of,
+        read_comparison,
         terminal_table,
+        terminal_verdict,
+        tested_runs,
         write_report,
         write_tables,
     )
 
-    console.print(terminal_table(results))
-    write_tables(out)
-    console.print(f"Report: {write_report(out, projection=projection)}", highlight=False, soft_wrap=True)
+    comparison = read_comparison(out, baseline)
+    results, tested = comparison.results, tested_runs(comparison)
+    console.print(terminal_table(results, tested=tested, baseline=baseline))
+    write_tables(out, baseline=baseline)
+    page = write_report(out, projection=projection, baseline=baseline)
+    console.print(f"Report: {page}\n", highlight=False, soft_wrap=True)
+    flags = flags_of(comparison.about)
+    console.print(
+        terminal_verdict(results, tested=tested, baseline=baseline, source=source, flags=flags),
+        highlight=False,
+    )

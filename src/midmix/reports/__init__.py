@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midmix.reports.analysis import write_analysis
 from midmix.reports.collapse import collapse_measures
+from midmix.reports.commands import flags_of, source_of
 from midmix.reports.comparison import read_comparison
 from midmix.reports.figures.projection import check_projection
 from midmix.reports.markdown import markdown_table, write_tables
@@ -13,17 +14,22 @@ from midmix.reports.subjects import Output
 from midmix.reports.summary import summarise
 from midmix.reports.terminal import terminal_table
 from midmix.reports.transfer import transfer_table, write_transfer
+from midmix.reports.verdict import terminal_verdict, verdict_of
 
 __all__ = [
     "Output",
     "check_projection",
     "collapse_measures",
+    "flags_of",
     "markdown_table",
     "read_comparison",
+    "source_of",
     "summarise",
     "terminal_table",
+    "terminal_verdict",
     "tested_runs",
     "transfer_table",
+    "verdict_of",
     "write_analysis",
     "write_report",
     "write_tables",

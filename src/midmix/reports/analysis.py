@@ -10,10 +10,8 @@ import pandas as pd
 
 from midmix.measures import MEASURES, CollapseReport
 from midmix.reports.columns import MINUS
-from midmix.reports.figures.accuracy_by_count import accuracy_by_count
-from midmix.reports.figures.margins import margins
-from midmix.reports.figures.of_features import of_features
 from midmix.reports.figures.projection import Projection
+from midmix.reports.plots import Material, drawings
 from midmix.reports.rendering import publish_all, render, save
 from midmix.reports.subjects import Classes, Output, Subject
 
@@ -51,11 +49,7 @@ def write_analysis(
     measured = pd.DataFrame(
         {"line": [title], "margin_balance": [found.totals.get("margin_balance", math.nan)]}
     )
-    drawings = (
-        accuracy_by_count(subjects, classes),
-        margins(subjects, classes, measured),
-        *of_features(subjects, classes, projection),
-    )
+    material = Material(subjects, classes, measured, projection=projection)
     html = render(
         "analysis.html.j2",
         title=title,
@@ -72,7 +66,7 @@ def write_analysis(
         has_errors=bool(found.standard_errors),
         headings=[name.replace("_", " ") for name in found.per_class],
         rows=[[_text(value) for value in row] for row in zip(*found.per_class.values(), strict=True)],
-        figures=publish_all(drawings, folder / "figures"),
+        figures=publish_all(drawings(material), folder / "figures"),
     )
     return save(html, folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,5 +124,15 @@ def _mark(row: Mapping[Hashable, Any]) -> str:
 
 def notes_of(rows: Sequence[Row]) -> list[str]:
     """What the marks of a table mean, those that it has."""
-    marks = {mark for row in rows for cell in row.cells for mark in cell.mark}
-    return [text for mark, text in _NOTES.items() if mark in marks]
+    return notes_on(cell.mark for row in rows for cell in row.cells)
+
+
+def notes_on(marks: Iterable[str]) -> list[str]:
+    """What these marks mean, each once.
+
+    Example:
+        >>> notes_on(["", FEW_ROWS, FEW_ROWS])
+        ['† stands on fewer than 30 test rows.']
+    """
+    found = set("".join(marks))
+    return [text for mark, text in _NOTES.items() if mark in found]

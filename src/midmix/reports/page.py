@@ -6,22 +6,22 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from midmix.reports import theme
-from midmix.reports.cells import Row, notes_of, table_rows
-from midmix.reports.collapse import collapse_measures, collapse_paths
+from midmix.reports.cells import Row, notes_of, notes_on, table_rows
+from midmix.reports.collapse import collapse_measures
 from midmix.reports.columns import collapse_columns, outcome_columns
+from midmix.reports.commands import flags_of, paste, source_of
 from midmix.reports.comparison import Comparison, Run, read_comparison
-from midmix.reports.figures.accuracy_by_count import accuracy_by_count
-from midmix.reports.figures.collapse import collapse
-from midmix.reports.figures.differences import differences
-from midmix.reports.figures.margins import margins
-from midmix.reports.figures.of_features import of_features
 from midmix.reports.figures.projection import Projection
-from midmix.reports.figures.training_curves import training_curves
+from midmix.reports.matrix import matrix_of
 from midmix.reports.outcomes import tested_runs
+from midmix.reports.pairs import pairs_of
+from midmix.reports.plots import Material, drawings
 from midmix.reports.rendering import publish_all, render, save
 from midmix.reports.summary import summarise
+from midmix.reports.verdict import verdict_from
 
 
 def write_report(folder: Path | str, *, projection: Projection = "pca", baseline: str | None = None) -> Path:
@@ -45,21 +45,25 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
     summary = summarise(comparison.results, baseline=baseline, tested=tested)
     columns = outcome_columns(comparison.results.columns)
     last = table_rows(summary, "last", columns)
+    pairs = pairs_of(comparison.results, columns, tested=tested, baseline=comparison.baseline)
+    verdict = verdict_from(
+        pairs,
+        baseline=comparison.baseline,
+        source=source_of(comparison.about),
+        flags=flags_of(comparison.about),
+    )
+    groups = _groups(comparison)
+    matrices = [matrix_of(one) for one in pairs if len(one.lines) > 2]
     measured = collapse_measures(comparison)
-    outcomes = (
-        accuracy_by_count(subjects, classes),
-        differences(subjects, summary, comparison.baseline),
-        training_curves(comparison),
-    )
-    geometry = (
-        collapse(subjects, measured, collapse_paths(comparison)),
-        margins(subjects, classes, measured),
-        *of_features(subjects, classes, projection),
-    )
+    material = Material(subjects, classes, measured, summary, comparison, projection)
     html = render(
         "comparison.html.j2",
         title=title_of(comparison),
         in_short=_in_short(comparison),
+        verdict=verdict,
+        next=[(step.why, paste(step.command)) for step in verdict.next],
+        matrices=matrices,
+        matrix_notes=notes_on(mark for matrix in matrices for mark in matrix.marks),
         tables={
             "last": last,
             **{choice: table_rows(summary, choice, columns) for choice in ("validation", "test_oracle")},
@@ -71,13 +75,14 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         legend=legend(comparison.lines),
         baseline=comparison.baseline,
         has_baseline=comparison.baseline in comparison.lines,
-        outcomes=publish_all(outcomes, comparison.folder / "figures"),
-        geometry=publish_all(geometry, comparison.folder / "figures"),
+        outcomes=publish_all(drawings(material, "outcomes"), comparison.folder / "figures"),
+        geometry=publish_all(drawings(material, "geometry"), comparison.folder / "figures"),
         collapse_rows=_collapse_rows(measured, baseline),
         collapse_columns=collapse_columns(measured.columns),
         facts=facts(comparison),
         shot_rule=str(comparison.about.get("shot_rule", "")),
-        groups=_groups(comparison),
+        groups=groups,
+        tests_known=any(member["tested"] for _, members in groups for member in members),
     )
     return save(html, comparison.folder)
 
@@ -151,13 +156,16 @@ def _count(number: int, noun: str) -> str:
 
 
 def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
-    """The groups of the first run: (group, its classes with their training rows)."""
+    """The groups of the first run: (group, its classes with their training and test rows)."""
     if not comparison.runs:
         return []
     run, names = comparison.runs[0], comparison.classes.names
     shots: dict[str, list[int]] = run.about.get("shots", {})
+    tested = [""] * len(names)
+    if run.output is not None:
+        tested = [f"{n:,}" for n in torch.bincount(run.output.labels.long(), minlength=len(names)).tolist()]
     return [
-        (group, [{"name": names[c], "rows": f"{run.counts[c]:,}"} for c in members])
+        (group, [{"name": names[c], "rows": f"{run.counts[c]:,}", "tested": tested[c]} for c in members])
         for group, members in shots.items()
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,7 @@ def summarise(
         present = [line for line in lines if (chosen["method"] == line).any()]
         found = {}
         for measure in measures:
-            by_line = {line: _values(chosen[chosen["method"] == line], measure) for line in present}
+            by_line = {line: values_of(chosen[chosen["method"] == line], measure) for line in present}
             outputs = tested if tested is not None and choice == "last" else {}
             rows = [_row(line, baseline, choice, measure, by_line, outputs, confidence) for line in present]
             corrected = holm(np.array([row["difference_p"] for row in rows]))
@@ -122,26 +122,27 @@ def _row(
         "high": mean.high,
         "interval": mean.kind,
         "test_rows": rows,
-        "same": _same(values),
+        "same": all_same(values),
         "difference_n": difference.n,
         "difference": difference.mean,
         "difference_low": difference.low,
         "difference_high": difference.high,
         "difference_p": difference.p,
         "difference_interval": difference.kind,
-        "difference_same": _same(paired),
+        "difference_same": all_same(paired),
         "difference_seeds_error": difference.seeds_error,
         "difference_rows_error": difference.rows_error,
     }
 
 
-def _same(values: dict[RunKey, float]) -> bool:
+def all_same(values: Mapping[RunKey, float]) -> bool:
     """Whether two seeds or more all have one value, up to rounding."""
     known = np.array([value for value in values.values() if np.isfinite(value)])
     return len(known) > 1 and bool(np.ptp(known) <= 1e-12)
 
 
-def _values(runs: pd.DataFrame, measure: str) -> dict[RunKey, float]:
+def values_of(runs: pd.DataFrame, measure: str) -> dict[RunKey, float]:
+    """A measure by run, of the rows of a results table that belong to one line and epoch choice."""
     columns = zip(runs["seed"], runs["split_hash"], runs[measure].astype(float), strict=True)
     return {RunKey(int(seed), str(split)): float(value) for seed, split, value in columns}
 

@@ -12,6 +12,7 @@ from midmix.measures import confusion_matrix
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import percent
 from midmix.reports.figures.by_class import BINS, by_class, curves
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Classes, Subject, over_seeds
 
 
@@ -52,3 +53,8 @@ def _accuracy(logits: Tensor, labels: Tensor) -> np.ndarray:
         matrix.diagonal(), rows, out=np.full(len(matrix), np.nan), where=rows > 0
     )
     return accuracy
+
+
+@plot("accuracy-by-count", "outcomes", 1)
+def _plot(material: Material) -> Drawing | None:
+    return accuracy_by_count(material.subjects, material.classes)

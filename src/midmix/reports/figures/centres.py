@@ -10,6 +10,7 @@ import pandas as pd
 from midmix.measures import centre_distances
 from midmix.reports.drawing import Drawing
 from midmix.reports.figures.heat import HeatMap, ordering_note
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Classes, Output, Subject, over_seeds
 
 
@@ -43,3 +44,8 @@ def _distances(output: Output, classes: int) -> np.ndarray:
     matrix[: len(found), : len(found)] = found
     np.fill_diagonal(matrix, np.nan)
     return matrix
+
+
+@plot("centres", "geometry", 4)
+def _plot(material: Material) -> Drawing | None:
+    return centres(material.subjects, material.classes)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from midmix.reports.collapse import collapse_paths
 from midmix.reports.drawing import Drawing, panel
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Subject
 from midmix.reports.theme import line_colour, line_marker
 
@@ -63,3 +65,11 @@ def collapse(
         measured,
         legend=True,
     )
+
+
+@plot("collapse", "geometry", 1)
+def _plot(material: Material) -> Drawing | None:
+    if not set(NAMES) <= set(material.measured):
+        return None
+    paths = None if material.comparison is None else collapse_paths(material.comparison)
+    return collapse(material.subjects, material.measured, paths)

@@ -10,6 +10,7 @@ import pandas as pd
 from midmix.measures import confusion_matrix
 from midmix.reports.drawing import Drawing
 from midmix.reports.figures.heat import HeatMap, ordering_note
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Classes, Subject, over_seeds
 
 
@@ -39,3 +40,8 @@ def _shares(matrix: np.ndarray) -> np.ndarray:
     rows = matrix.sum(axis=1, keepdims=True)
     shares: np.ndarray = np.divide(matrix, rows, out=np.full(matrix.shape, np.nan), where=rows > 0)
     return shares
+
+
+@plot("confusion", "geometry", 6)
+def _plot(material: Material) -> Drawing | None:
+    return confusion(material.subjects, material.classes)

@@ -11,6 +11,7 @@ from midmix.reports.columns import outcome_columns
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import percent
 from midmix.reports.figures.dots import beside_names, forest
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Subject
 from midmix.reports.theme import MUTED
 
@@ -54,3 +55,10 @@ def differences(subjects: Sequence[Subject], summary: pd.DataFrame, baseline: st
         panels,
         chosen[["line", "measure", "difference_n", "difference", "difference_low", "difference_high"]],
     )
+
+
+@plot("differences", "outcomes", 2)
+def _plot(material: Material) -> Drawing | None:
+    if material.summary is None:
+        return None
+    return differences(material.subjects, material.summary, str(material.summary["baseline"].iloc[0]))

@@ -13,6 +13,7 @@ from midmix.measures import margins as class_margins
 from midmix.reports.drawing import Drawing, Panel, panel
 from midmix.reports.figures.by_class import by_class, curves
 from midmix.reports.figures.dots import beside_names, dots
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Classes, Subject, over_seeds
 from midmix.reports.theme import MUTED
 
@@ -66,3 +67,8 @@ def margins(subjects: Sequence[Subject], classes: Classes, measured: pd.DataFram
 
 def _means(logits: Tensor, labels: Tensor) -> np.ndarray:
     return class_margins(logits, labels).mean.numpy()
+
+
+@plot("margins", "geometry", 2)
+def _plot(material: Material) -> Drawing | None:
+    return margins(material.subjects, material.classes, material.measured)

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from midmix.errors import InputError
 from midmix.reports.drawing import Drawing, panel, shorten, slug
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Classes, Output, Subject
 from midmix.reports.theme import ACCENT, CLASS_COLOURS, COLOURS, INK
 
@@ -154,3 +155,8 @@ def _colour_note(classes: Classes) -> str:
     if len(classes) <= len(CLASS_COLOURS):
         return "a colour is a class, its name at the median of its rows."
     return "colours are the groups of classes." if classes.shots else "classes share one colour."
+
+
+@plot("projection", "geometry", 3)
+def _plot(material: Material) -> Drawing | None:
+    return projection(material.subjects, material.classes, material.projection)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from midmix.measures import ReliabilityBins, reliability_bins
 from midmix.reports.drawing import Drawing, panel, slug
 from midmix.reports.figures.axes import percent
+from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Subject, over_seeds
 from midmix.reports.theme import MUTED, line_colour, line_marker
 
@@ -81,3 +82,8 @@ def _diagram(figure: Figure, bins: ReliabilityBins, position: int) -> None:
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence, %", ylabel="accuracy, %", aspect="equal")
     percent(axes.xaxis)
     percent(axes.yaxis)
+
+
+@plot("reliability", "geometry", 5)
+def _plot(material: Material) -> Drawing | None:
+    return reliability(material.subjects)

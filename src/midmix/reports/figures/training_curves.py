@@ -11,6 +11,7 @@ from scipy import stats
 from midmix.reports.comparison import Comparison, Run
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import percent
+from midmix.reports.plots import Material, plot
 from midmix.reports.theme import line_colour, line_marker
 
 _SERIES = (
@@ -89,3 +90,8 @@ def _curve(axes: Axes, table: pd.DataFrame, position: int, label: str) -> None:
         linewidth=1.6,
         label=label,
     )
+
+
+@plot("training-curves", "outcomes", 3)
+def _plot(material: Material) -> Drawing | None:
+    return None if material.comparison is None else training_curves(material.comparison)

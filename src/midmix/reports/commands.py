@@ -1,0 +1,99 @@
+"""Commands that a reader can paste, made from what a run's record says."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from midmix.training.settings import Settings
+
+_SPLIT = ("imbalance", "profile", "validation")
+_PLAIN = {"profile": "exp", "validation": 0.0, "skip_broken": False}
+"""What goes without saying beside the settings."""
+_NO_FLAGS = ("source", "seed")
+"""Of how a source was read: `midmix train --seed` is that of the run."""
+
+
+def train_command(source: str, line: str, flags: Sequence[str] = ()) -> list[str]:
+    """The arguments of the command that trains one line and keeps its model.
+
+    Example:
+        >>> print(paste(train_command("my data.csv", "am-mixup+balanced_softmax", ["--label", "kind"])))
+        midmix train 'my data.csv' --method am-mixup+balanced_softmax --label kind
+    """
+    return ["midmix", "train", source, "--method", line, *flags]
+
+
+def source_of(about: Mapping[str, Any]) -> str:
+    """Where a run's rows came from, as a command takes it; `SOURCE` where the record does not say."""
+    reading = about.get("reading")
+    place = reading.get("source") if isinstance(reading, Mapping) else None
+    return str(place or about.get("source") or "SOURCE")
+
+
+def flags_of(about: Mapping[str, Any]) -> list[str]:
+    """The flags that read the same rows and train in the same way; what is a default is left out.
+
+    Args:
+        about: a run's record, `run.json`.
+
+    Example:
+        >>> flags_of({"imbalance": 50.0, "profile": "exp", "settings": {"epochs": 30, "network": "mlp"}})
+        ['--imbalance', '50', '--epochs', '30']
+    """
+    kind: Literal["images", "features"] = "images" if len(about.get("shape", [0])) > 1 else "features"
+    plain = {**_PLAIN, **Settings.for_kind(kind).as_dict()}
+    reading = {k: v for k, v in about.get("reading", {}).items() if k not in _NO_FLAGS}
+    split = {name: about[name] for name in _SPLIT if name in about}
+    if split.get("imbalance") is None:
+        split.pop("profile", None)
+    given = {**reading, **split, **about.get("settings", {})}
+    return [
+        part
+        for name, value in given.items()
+        if value is not None and value != plain.get(name)
+        for part in _flag(name, value)
+    ]
+
+
+def paste(arguments: Sequence[str], width: int | None = None) -> str:
+    """The command as a shell takes it, every argument quoted that needs it.
+
+    Args:
+        arguments: the command and its arguments.
+        width: of a line; longer commands go on in the next one, after a backslash. None for one line.
+
+    Example:
+        >>> print(paste(["midmix", "train", "a b", "--method", "erm"], width=24))
+        midmix train 'a b' \\
+            --method erm
+    """
+    parts = [shlex.quote(argument) for argument in arguments]
+    if width is None:
+        return " ".join(parts)
+    # a flag stays with its value
+    units: list[str] = []
+    for i, part in enumerate(parts):
+        if i and parts[i - 1].startswith("--") and not part.startswith("--"):
+            units[-1] += f" {part}"
+        else:
+            units.append(part)
+    lines = [units[0]]
+    for unit in units[1:]:
+        if len(lines[-1]) + len(unit) + 3 <= width:
+            lines[-1] += f" {unit}"
+        else:
+            lines.append(f"    {unit}")
+    return " \\\n".join(lines)
+
+
+def _flag(name: str, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag] if value else [f"--no-{name.replace('_', '-')}"]
+    if isinstance(value, float):
+        return [flag, f"{value:g}" if float(f"{value:g}") == value else repr(value)]
+    if isinstance(value, (list, tuple)):
+        return [flag, ",".join(map(str, value))]
+    return [flag, str(value)]
