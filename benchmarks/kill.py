@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 from midmix.data import load
-from midmix.training import Line, Run, Settings, train_run
+from midmix.methods import Method
+from midmix.training import Run, Settings, train_run
 
 LINE, EPOCHS = "balanced-am-mixup:clean_weight=1+balanced_softmax", 200
 
@@ -27,7 +28,7 @@ LINE, EPOCHS = "balanced-am-mixup:clean_weight=1+balanced_softmax", 200
 def train(folder: Path, *, epochs: int, checkpoint_seconds: float) -> None:
     """One life: the run from its last checkpoint, or from the beginning."""
     settings = Settings.for_kind("features", network="mlp-32", epochs=epochs, warmup_epochs=1)
-    run = Run(Line.parse(LINE), seed=0, settings=settings, imbalance=50, validation=0.1)
+    run = Run(Method.parse(LINE), seed=0, settings=settings, imbalance=50, validation=0.1)
     train_run(run, load("digits"), folder, checkpoint_seconds=checkpoint_seconds)
 
 

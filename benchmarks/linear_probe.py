@@ -25,9 +25,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from midmix.data import Grouped, load_grouped
+from midmix.methods import Method
 from midmix.models import fit_normalization
 from midmix.studies.linear_probe import STRENGTHS, linear_probe
-from midmix.training import Fit, Line, Run, Settings, answer
+from midmix.training import Fit, Run, Settings, answer
 from midmix.training.run import hardware
 
 ROUNDS = 5
@@ -50,12 +51,12 @@ def main() -> None:
 
 def features(grouped: Grouped, settings: Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training features and fine labels, test features and fine labels."""
-    run = Run(Line("erm"), 0, settings, groups=grouped.hierarchy)
+    run = Run(Method.parse("erm"), 0, settings, groups=grouped.hierarchy)
     split = run.split(grouped.source)
     model = run.network(split)
     fit_normalization(model, split.train.inputs)
-    mix = run.line.mix(len(split.train.classes), split.train.counts())
-    fit = Fit(model, mix, run.line.per_sample_loss(), split, settings, seed=0)
+    mix = run.method.make_mix(len(split.train.classes), split.train.counts())
+    fit = Fit(model, mix, run.method.make_loss(), split, settings, seed=0)
     fit.run()
     fit.mix.remove()
     train, test = answer(model, split.train), answer(model, split.test)

@@ -27,8 +27,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from midmix.data import Labelled
+from midmix.methods import Method
 from midmix.models import build, describe, to_float
-from midmix.training import Fit, Line, Moment, Settings, Split
+from midmix.training import Fit, Moment, Settings, Split
 from midmix.training.run import hardware
 from midmix.training.schedule import make_optimizer
 
@@ -128,9 +129,9 @@ def measure(
             gc.collect()  # never within what is measured
         resumed = clock()
 
-    parsed = Line(line)
+    parsed = Method.parse(line)
     fit = Fit(
-        model, parsed.mix(CLASSES, data.counts()), parsed.per_sample_loss(), Split(data, few, None, ""), settings,
+        model, parsed.make_mix(CLASSES, data.counts()), parsed.make_loss(), Split(data, few, None, ""), settings,
         seed=0, watch=watch,
     )  # fmt: skip
     gc.disable()

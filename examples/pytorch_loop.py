@@ -6,7 +6,7 @@ from sklearn.model_selection import train_test_split
 
 import midmix
 from midmix.data import long_tailed
-from midmix.losses import BalancedSoftmax
+from midmix.losses import balanced_softmax
 from midmix.measures import classification
 
 torch.manual_seed(0)
@@ -20,7 +20,7 @@ x, y, x_test = x[rows].float() / 16, y[rows], x_test.float() / 16
 model = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 mix = midmix.balanced_am_mixup(num_classes=10).attach(model)
-criterion = BalancedSoftmax()  # is told by the mix how often each class is a target
+criterion = balanced_softmax()  # is told by the mix how often each class is a target
 
 for _ in range(60):
     for batch in torch.randperm(len(x)).split(64):

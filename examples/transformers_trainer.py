@@ -9,7 +9,7 @@ from transformers import TrainingArguments, ViTConfig, ViTForImageClassification
 import midmix
 from midmix.data import long_tailed
 from midmix.integrations.transformers import MixTrainer
-from midmix.losses import BalancedSoftmax
+from midmix.losses import balanced_softmax
 
 digits = load_digits()
 x, x_test, y, y_test = map(
@@ -34,7 +34,7 @@ trainer = MixTrainer(
     eval_dataset=test,
     compute_metrics=lambda given: {"accuracy": (given.predictions.argmax(1) == given.label_ids).mean()},
     mix=midmix.balanced_am_mixup(num_classes=10),
-    criterion=BalancedSoftmax(),
+    criterion=balanced_softmax(),
 )  # fmt: skip
 trainer.train()
 print(f"accuracy {trainer.evaluate()['eval_accuracy']:.3f}")

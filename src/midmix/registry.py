@@ -15,14 +15,14 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from midmix.errors import InputError, unknown
 
@@ -36,6 +36,7 @@ class Registry(Generic[T]):
     Args:
         kind: what messages call one of them, "loss".
         group: the entry points' group in which other packages register theirs, "midmix.losses".
+        hyphens: whether names are written with hyphens, "am-mixup" for `am_mixup`.
         package: the package whose modules register ours; they are imported when a name is first asked for. None where
             whoever makes the registry registers them itself.
 
@@ -52,8 +53,8 @@ class Registry(Generic[T]):
         midmix.errors.UnknownNameError: unknown shape 'square': Known: module:function, round_one
     """
 
-    def __init__(self, kind: str, group: str, package: str | None = None) -> None:
-        self.kind, self.group, self.package = kind, group, package
+    def __init__(self, kind: str, group: str, package: str | None = None, *, hyphens: bool = False) -> None:
+        self.kind, self.group, self.package, self.hyphens = kind, group, package, hyphens
         self._ours: dict[str, T] = {}
         self._imported = package is None
 
@@ -68,6 +69,7 @@ class Registry(Generic[T]):
 
         def keep(part: Kept) -> Kept:
             found = name or str(part.__name__)  # type: ignore[attr-defined]
+            found = found.replace("_", "-") if self.hyphens else found
             if found in self._ours:
                 raise ValueError(f"{self.kind} {found!r} is registered twice")
             self._ours[found] = part  # type: ignore[assignment]
@@ -161,9 +163,11 @@ def import_reference(name: str, kind: str) -> Callable[..., object]:
     found: object = getattr(module, attribute, None)
     if found is None:
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise unknown(f"function in {module_name!r}", attribute, known)
+        raise unknown(f"function in module {module_name!r}", attribute, known)
     if not callable(found):
-        raise InputError(f"{kind} {name!r}: {attribute!r} is a {type(found).__name__}, not a function")
+        raise InputError(
+            f"{kind} {name!r}: {attribute!r} is an object of type {type(found).__name__}, not a function"
+        )
     return found
 
 
@@ -235,3 +239,46 @@ def current_folder_importable() -> Iterator[None]:
 
 def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+
+
+def options_of(make: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The keyword options of a function that makes a part, with their defaults.
+
+    Example:
+        >>> def make(num_classes, *, alpha: float = 1.0, site=None): ...
+        >>> options_of(make, without=("num_classes",))
+        {'alpha': 1.0, 'site': None}
+    """
+    empty = inspect.Parameter.empty
+    return {
+        option.name: None if option.default is empty else option.default
+        for option in inspect.signature(make).parameters.values()
+        if option.name not in without and option.kind not in (option.VAR_KEYWORD, option.VAR_POSITIONAL)
+    }
+
+
+def check_options(
+    name: str, given: Mapping[str, object], known: Mapping[str, object], *, auto: Collection[str] = ()
+) -> None:
+    """Sees that options exist, and that numbers are numbers; options in `auto` may be the word "auto" as well.
+
+    Raises:
+        InputError: for an unknown option, with the nearest valid ones; for a value of another kind than the default.
+
+    Example:
+        >>> check_options("mixup", {"alhpa": 1}, {"alpha": 1.0})
+        Traceback (most recent call last):
+        ...
+        midmix.errors.UnknownNameError: unknown option of mixup 'alhpa': did you mean alpha? Known: alpha
+    """
+    kinds = {bool: "true or false", int: "a number", float: "a number"}
+    for option, value in given.items():
+        if option not in known:
+            if not known:
+                raise InputError(f"{name}: takes no option, so {option}={value} cannot be")
+            raise unknown(f"option of {name}", option, known)
+        kind = kinds.get(type(known[option]))
+        if option in auto and value == "auto":
+            continue
+        if kind is not None and kinds.get(type(value)) != kind:
+            raise InputError(f"{name}:{option}={value}: must be {kind}{' or auto' if option in auto else ''}")

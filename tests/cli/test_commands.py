@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 SCHEMA = [
-    "method", "criterion", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy", "many",
+    "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy", "many",
     "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
 ]  # fmt: skip
 
@@ -121,7 +121,7 @@ def test_methods_lists_every_recipe_and_criterion(midmix):
 
     outcome = midmix("methods")
     assert outcome.code == 0
-    for name in (*recipes(), *losses.criteria()):
+    for name in (*recipes(), *losses.losses()):
         assert name in outcome.out
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midmix.decisions import BalancedAccuracy, DecisionRule, LogitPrior, posterior, shares_of, stated_prior
 from midmix.errors import InputError
-from midmix.losses import BalancedSoftmax
+from midmix.losses import balanced_softmax
 
 MEANS = torch.tensor([[0.0, 0.0], [1.5, 0.0], [0.0, 1.5]], dtype=torch.float64)
 DATA = (0.9, 0.08, 0.02)
@@ -39,7 +39,7 @@ def head(x: Tensor, labels: Tensor, fed: tuple[float, ...], tau: float) -> Tenso
     def closure() -> Tensor:
         optimizer.zero_grad()
         if tau == 1:
-            loss: Tensor = BalancedSoftmax()(ones @ weights, labels, torch.tensor(fed)).mean()
+            loss: Tensor = balanced_softmax()(ones @ weights, labels, prior=torch.tensor(fed)).mean()
         else:
             loss = torch.nn.functional.cross_entropy(ones @ weights + adjust, labels)
         loss.backward()

@@ -57,7 +57,8 @@ def test_features_are_mixed_before_every_head(name, options, heads):
         )
         for head in classifiers(model):
             head.training = True
-        with mix(y) as plan:
+        with mix(y) as mixed:
+            plan = mixed.plan
             logits = model(x)
     torch.testing.assert_close(logits, plan.apply(plain), atol=1e-5, rtol=1e-4)
     assert bool(mix.loss(logits).isfinite())

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 import midmix
 from midmix.errors import InputError
-from midmix.losses import BalancedSoftmax
+from midmix.losses import balanced_softmax
 
 transformers = pytest.importorskip("transformers")
 
@@ -96,7 +96,7 @@ def test_training_mixes_and_evaluation_does_not(tmp_path, kind, precision):
         tmp_path,
         model=model,
         rows=rows,
-        criterion=BalancedSoftmax(),
+        criterion=balanced_softmax(),
         num_train_epochs=10,
         logging_steps=10,
         **precision,

@@ -1,48 +1,145 @@
-"""Every named criterion keeps the contract of a per-sample loss and goes with every recipe."""
+"""Every named loss keeps the contract of one, does something with its options, and goes with every recipe."""
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 import midmix
 from midmix.errors import InputError
-from midmix.losses import criteria, criterion
+from midmix.losses import LOSSES, LossContext, loss, loss_options, losses
 
-LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+COUNTS = torch.tensor([400.0, 60.0, 9.0, 1.0])
 LABELS = torch.tensor([0, 3, 1, 0, 0, 2])
+OTHER = {
+    "beta": 0.9,
+    "epsilon": 0.3,
+    "gamma": 0.7,
+    "max_margin": 0.2,
+    "probability": 0.5,
+    "shape": "power",
+    "start": 0.9,
+    "tail": 0.1,
+    "threshold": 0.3,
+}
+"""Another value of an option than its default; for other numbers, half as much again."""
+BESIDE = {("label_aware_smoothing", "power"): {"shape": "power"}}
+"""What an option needs beside it to mean anything."""
 
 
-@pytest.mark.parametrize("name", criteria())
+def facts(rows: int, generator: torch.Generator) -> dict[str, Any]:
+    return {
+        "prior": COUNTS / COUNTS.sum(),
+        "counts": COUNTS,
+        "progress": torch.tensor(0.85),
+        "features": torch.randn(rows, 5, generator=generator),
+        "head": nn.Linear(5, 4),
+    }
+
+
+def mean(name: str, seed: int, **options: object) -> float:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(6, 4, generator=generator)
+    known = facts(6, generator)
+    context = LossContext(logits, ((LABELS, torch.ones(6)),), generator=generator, **known)
+    return loss(name, **options).mean(context).item()
+
+
+@pytest.mark.parametrize("name", losses())
 @pytest.mark.parametrize("method", midmix.recipes())
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
-def test_every_criterion_goes_with_every_recipe(name, method, dtype, generator):
-    mix = midmix.recipe(method, num_classes=4, clean_weight=0.5)
-    mix.observe(accuracy=0.6)
+def test_every_loss_goes_with_every_recipe(name, method, generator):
+    mix = midmix.recipe(method, num_classes=4, clean_weight=0.5, class_counts=COUNTS)
+    mix.observe(accuracy=0.6, progress=0.85)
     plan = mix.plan(LABELS, generator)
-    logits = plan.apply(LOGITS.to(dtype)).requires_grad_()
-    loss = plan.loss(logits, criterion(name))
-    loss.backward()
-    assert (loss.shape, loss.dtype) == ((), torch.float32)
-    assert bool(loss.isfinite())
+    head = nn.Linear(5, 4)
+    features = plan.apply(torch.randn(6, 5, generator=generator)).requires_grad_()
+    total = plan.loss(head(features), loss(name), features=features, head=head, generator=generator)
+    total.backward()
+    assert (total.shape, total.dtype) == ((), torch.float32)
+    assert bool(total.isfinite())
+    assert bool(features.grad.isfinite().all())
+    assert features.grad.abs().sum() > 0
+    assert head.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", losses())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("rows", [1, 6])
+@pytest.mark.parametrize("scale", [1.0, 200.0])
+def test_a_class_without_rows_and_sure_logits_stay_finite(name, dtype, rows, scale, generator):
+    known = facts(rows, generator)
+    known["counts"] = torch.tensor([400.0, 60.0, 9.0, 0.0])
+    known["prior"] = known["counts"] / 469
+    logits = (scale * torch.randn(rows, 4, generator=generator)).to(dtype).requires_grad_()
+    targets = ((LABELS[:rows], torch.ones(rows)),)
+    total = loss(name).mean(LossContext(logits, targets, generator=generator, **known))
+    total.backward()
+    assert bool(total.isfinite())
     assert bool(logits.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("name", criteria())
-def test_rows_are_independent(name):
-    """The loss of a row is the same alone and in a batch: nothing is averaged."""
-    loss = criterion(name)
-    extra = {"prior": torch.tensor([4.0, 3.0, 2.0, 1.0])} if getattr(loss, "needs_prior", False) else {}
-    whole = loss(LOGITS, LABELS, **extra)
+@pytest.mark.parametrize("name", losses())
+def test_equal_counts_stay_finite(name, generator):
+    known = facts(6, generator)
+    known["counts"] = known["prior"] = torch.full((4,), 7.0)
+    logits = torch.randn(6, 4, generator=generator)
+    context = LossContext(logits, ((LABELS, torch.ones(6)),), generator=generator, **known)
+    assert bool(loss(name).mean(context).isfinite())
+
+
+@pytest.mark.parametrize("name", [name for name in losses() if name not in ("gcl", "equalization")])
+def test_rows_are_independent(name, generator):
+    """The loss of a row is the same alone and in a batch: nothing is averaged. Two losses draw for each row."""
+    judge, known = loss(name), facts(6, generator)
+    logits = torch.randn(6, 4, generator=generator)
+    whole = judge(logits, LABELS, **known)
     assert whole.shape == (6,)
     for row in range(6):
-        alone = loss(LOGITS[row : row + 1], LABELS[row : row + 1], **extra)
+        known_of_row = {**known, "features": known["features"][row : row + 1]}
+        alone = judge(logits[row : row + 1], LABELS[row : row + 1], **known_of_row)
         torch.testing.assert_close(alone[0], whole[row])
-    assert loss(LOGITS[:0], LABELS[:0], **extra).shape == (0,)
+    assert judge(logits[:0], LABELS[:0], **{**known, "features": known["features"][:0]}).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [(name, option) for name in losses() for option in loss_options(name)]
+)
+def test_every_option_changes_the_loss(name, option, seed):
+    default = loss_options(name)[option]
+    # A clouded logit's margin and an asymmetric loss's first exponent are 0 unless said otherwise.
+    other = OTHER.get(option, 0.4 if not default else None)
+    beside = BESIDE.get((name, option), {})
+    value = default * 1.5 if other is None else other
+    assert mean(name, seed, **{option: value}, **beside) != pytest.approx(
+        mean(name, seed, **beside), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", losses())
+def test_every_loss_differs_from_the_others_and_is_documented(name, seed):
+    text = inspect.getdoc(LOSSES.find(name)) or ""
+    assert "Example:" in text
+    if name not in ("cross_entropy", "balanced_softmax", "logit_adjustment"):
+        assert mean(name, seed) != pytest.approx(mean("cross_entropy", seed), rel=1e-6)
+
+
+def test_names_are_unique_and_more_than_a_dozen():
+    assert len(set(losses())) == len(losses()) >= 18
+
+
+def test_weights_of_classes_absorb_the_prior_as_shifts_do():
+    """`E[w_y CE]` is least where `softmax(z) ∝ π w p(x|y)`."""
+    assert loss("class_weighted", power=0.5).absorbs == 0.5
+    logits = torch.zeros(470, 4, requires_grad=True)
+    labels = torch.repeat_interleave(torch.arange(4), COUNTS.long())
+    loss("class_weighted")(logits, labels, prior=COUNTS, counts=COUNTS).mean().backward()
+    torch.testing.assert_close(logits.grad.sum(0), torch.zeros(4), atol=1e-6, rtol=0)
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(
-        InputError, match="unknown criterion 'balanced-softmax': did you mean balanced_softmax"
-    ):
-        criterion("balanced-softmax")
+    with pytest.raises(InputError, match="unknown loss 'balanced-softmax': did you mean balanced_softmax"):
+        loss("balanced-softmax")

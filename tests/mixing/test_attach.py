@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 import midmix
 from midmix.errors import InputError
-from midmix.losses import BalancedSoftmax
+from midmix.losses import balanced_softmax
 from midmix.mixing import (
     AccuracyRatio,
     Features,
@@ -76,10 +76,12 @@ def test_features_are_mixed_and_gradients_reach_encoder_and_head():
     mix.observe(accuracy=1.0)
     x = inputs().requires_grad_()
     kept = x.detach().clone()
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(x)
+    loss = mix.loss(logits)
     torch.testing.assert_close(logits, model.fc(plan.apply(model.encoder(x))))
-    mix.loss(logits).backward()
+    loss.backward()
     for parameter in model.parameters():
         assert parameter.grad is not None
     assert float(model.encoder[0].weight.grad.abs().sum()) > 0
@@ -166,7 +168,7 @@ def test_with_a_clean_term_the_accuracy_comes_from_it_once_however_often_the_los
         logits = model(inputs())
     assert len(logits) == 12
     mix.loss(logits)
-    mix.loss(logits, BalancedSoftmax())
+    mix.loss(logits, balanced_softmax())
     assert mix.ratio.tally.counts[1].item() == len(Y)
     assert mix.ratio.get_buffer("accuracy").item() == pytest.approx(clean_accuracy(logits[6:]))
 
@@ -294,11 +296,13 @@ def test_models_called_by_keyword(site):
     model = Keywords()
     mix = Mix(InterClassPairs(), FixedRatio(0.6), site=site, num_classes=3).attach(model)
     x, kept = inputs(), inputs()
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(mask=torch.ones(6, dtype=torch.bool), values=x)["logits"]
+    loss = mix.loss(logits)
     torch.testing.assert_close(logits, model(values=plan.apply(x))["logits"])
     assert torch.equal(x, kept)
-    mix.loss(logits).backward()
+    loss.backward()
 
 
 def test_a_keyword_to_mix_is_named_where_there_are_several():
@@ -310,7 +314,8 @@ def test_a_keyword_to_mix_is_named_where_there_are_several():
     ):
         model(mask=torch.ones(6), values=x)
     mix.attach(model, Input("values"))
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(mask=torch.ones(6), values=x)["logits"]
     mix.remove()
     torch.testing.assert_close(logits, model(values=plan.apply(x))["logits"])
@@ -362,7 +367,8 @@ def test_parts_in_evaluation_mode_do_not_change_what_is_mixed(frozen):
         model.fc.train()
     site = Hidden("encoder") if frozen == "encoder" else Features()
     mix = Mix(InterClassPairs(), FixedRatio(0.6), site=site, num_classes=3).attach(model)
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(inputs())
     mix.remove()
     torch.testing.assert_close(logits, model.fc(plan.apply(model.encoder(inputs()))))
@@ -407,7 +413,8 @@ def test_a_hidden_module_that_returns_a_named_tuple():
 
     model = Named()
     mix = Mix(InterClassPairs(), FixedRatio(0.6), site=Hidden("cell"), num_classes=3).attach(model)
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(inputs())
     mix.remove()
     torch.testing.assert_close(logits, model.fc(plan.apply(model.cell(inputs()).h)))
@@ -426,7 +433,8 @@ def test_a_hidden_module_that_returns_a_tuple():
 
     model, x = Recurrent(), torch.randn(6, 5, 4)
     mix = Mix(InterClassPairs(), FixedRatio(0.6), site=Hidden("rnn"), num_classes=3).attach(model)
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(x)
     mix.remove()
     torch.testing.assert_close(logits, model.fc(plan.apply(model.rnn(x)[0][:, -1])))
@@ -443,7 +451,8 @@ def test_manifold_mixup_mixes_at_the_input_and_before_the_last_stage(network, sh
     assert [getattr(site, "name", "input") for site in choices] == ["input", *stages]
     seen = set()
     for _ in range(40):
-        with mix(Y, generator) as plan:
+        with mix(Y, generator) as batch:
+            plan = batch.plan
             logits = model(torch.rand(6, *shape))
         mix.loss(logits).backward()
         seen.add(plan.site)
@@ -506,7 +515,7 @@ def test_bfloat16_autocast(name, clean_weight):
     with mix(Y), torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(inputs())
     assert logits.dtype == torch.bfloat16
-    loss = mix.loss(logits, BalancedSoftmax())
+    loss = mix.loss(logits, balanced_softmax())
     assert loss.dtype == torch.float32
     loss.backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
@@ -668,7 +677,36 @@ def test_an_attachment_that_fails_leaves_the_mix_as_it_was():
     with pytest.raises(InputError, match="unknown module"):
         mix.attach(model, site=Hidden("nowhere"))
     assert mix.site == Input()
-    with mix(Y) as plan:
+    with mix(Y) as batch:
+        plan = batch.plan
         logits = model(inputs())
     mix.remove()
     torch.testing.assert_close(logits, model(plan.apply(inputs())))
+
+
+def test_logits_of_a_forgotten_block_are_refused():
+    model = Net()
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    with mix(Y):
+        logits = model(inputs())
+    mix.loss(logits)
+    logits = model(inputs())  # the block was forgotten
+    with pytest.raises(InputError, match=r"outside of a block .* write `with mix"):
+        mix.loss(logits)
+    with mix(Y) as batch:
+        logits = model(inputs())
+    assert batch.loss(logits).isfinite()
+    with mix(Y):
+        model(inputs())
+    with pytest.raises(InputError, match="another batch's block has begun"):
+        batch.loss(logits)
+
+
+def test_an_evaluation_between_block_and_loss_makes_nothing_void():
+    model = Net()
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    with mix(Y):
+        logits = model(inputs())
+    model.eval()(inputs())
+    model.train()
+    assert mix.loss(logits).isfinite()

@@ -47,7 +47,8 @@ def train(mix: Mix, compiled: Any, steps: int, rows: tuple[int, ...] = (16,)) ->
     for step in range(steps):
         x = torch.randn(rows[step % len(rows)], 8)
         y = x[:, :CLASSES].argmax(1)
-        with mix(y) as plan:
+        with mix(y) as batch:
+            plan = batch.plan
             logits = compiled(x)
         mix.loss(logits).backward()
         optimizer.step()

@@ -17,20 +17,20 @@ from midmix.mixing import (
     BetaRatio,
     BothOwners,
     ClassBalancedPairs,
-    Cosine,
-    Exponential,
+    CosineCurve,
+    ExponentialCurve,
     Features,
     FixedRatio,
     Hidden,
     Input,
     InterClassPairs,
+    LinearCurve,
     Mix,
     OneSided,
     Plan,
-    Power,
+    PowerCurve,
     RandomPairs,
     RandomSite,
-    Straight,
     TwoSided,
 )
 
@@ -52,7 +52,7 @@ ASSIGNMENTS: dict[str, Make] = {
         f"am-mixup, {curve}": assigned(
             InterClassPairs, lambda curve=curve: AccuracyRatio(curve), OneSided, site=Features()
         )
-        for curve in (Exponential(0.3), Straight(), Cosine(), Power(3.0))
+        for curve in (ExponentialCurve(0.3), LinearCurve(), CosineCurve(), PowerCurve(3.0))
     },
     "am-mixup, class-balanced accuracy": named("am-mixup", balanced_accuracy=True),
     "am-mixup, accuracy of the last epoch": named("am-mixup", accuracy="epoch"),
@@ -318,7 +318,8 @@ def test_attached_equals_by_hand(make, seed):
     torch.manual_seed(0)
     model, x, y = Net(), torch.randn(7, 6), torch.tensor([0, 1, 2, 3, 0, 0, 2])
     mix = mixing(make).attach(model)
-    with mix(y, torch.Generator().manual_seed(seed)) as plan:
+    with mix(y, torch.Generator().manual_seed(seed)) as batch:
+        plan = batch.plan
         logits = model(x)
     places = mix.site.choices(model, CLASSES) if isinstance(mix.site, RandomSite) else (mix.site,)
     place = places[plan.site]
@@ -347,7 +348,8 @@ def test_a_resumed_mix_goes_on_as_if_it_had_never_stopped(make, seed):
         for number in numbers:
             data = torch.Generator().manual_seed(number)
             x, y = torch.randn(8, 6, generator=data), torch.randint(CLASSES, (8,), generator=data)
-            with mix(y, generator) as plan:
+            with mix(y, generator) as batch:
+                plan = batch.plan
                 logits = model(x)
             seen += [plan.partner, plan.weight, plan.prior, mix.loss(logits).detach(), mix.ratio.value]
             if number % 2 == 1:

@@ -9,7 +9,7 @@ import torch
 
 import midmix
 from midmix.errors import InputError
-from midmix.losses import BalancedSoftmax
+from midmix.losses import Loss, balanced_softmax
 from midmix.mixing.prior import WINDOW, Prior
 
 COUNTS = torch.tensor([400.0, 120.0, 40.0, 12.0, 4.0])
@@ -109,10 +109,10 @@ def test_each_term_is_given_the_prior_of_its_own_owners(generator):
         plan = mix.plan(y, generator)
     given = []
 
-    class Spy(BalancedSoftmax):
-        def forward(self, logits, labels, prior=None):
-            given.append((len(labels), prior))
-            return super().forward(logits, labels, prior)
+    class Spy(Loss):
+        def mean(self, context):
+            given.append((len(context.logits), context.prior))
+            return balanced_softmax().mean(context)
 
     plan.loss(torch.zeros(3 * 64, CLASSES), Spy())
     assert [rows for rows, _ in given] == [128, 64]
@@ -143,6 +143,6 @@ def test_without_any_count_the_prior_is_even():
 def test_counts_that_are_none_are_refused(counts):
     with pytest.raises(
         InputError,
-        match=r"class_counts: .* must be one count, a whole number of 0 or more, for each of 3 classes",
+        match=r"class_counts: .* must be one count, 0 or more, for each of 3 classes",
     ):
         Prior(3, counts)

@@ -9,7 +9,15 @@ import torch
 from scipy import stats
 
 from midmix.errors import InputError
-from midmix.mixing import AccuracyRatio, BetaRatio, Cosine, Exponential, FixedRatio, Power, Straight
+from midmix.mixing import (
+    AccuracyRatio,
+    BetaRatio,
+    CosineCurve,
+    ExponentialCurve,
+    FixedRatio,
+    LinearCurve,
+    PowerCurve,
+)
 
 ROWS = torch.zeros(20_000, dtype=torch.int64)
 
@@ -65,13 +73,13 @@ def test_no_rows_draw_nothing_but_keep_the_value(generator):
 
 
 CURVES = {
-    Exponential(): lambda a: math.exp(-0.67 * a),
-    Exponential(math.log(2)): lambda a: 2**-a,
-    Exponential(0.0): lambda a: 1.0,
-    Straight(): lambda a: 1 - a / 2,
-    Cosine(): lambda a: 0.75 + math.cos(math.pi * a) / 4,
-    Power(3.0): lambda a: 1 - a**3 / 2,
-    Power(0.5): lambda a: 1 - math.sqrt(a) / 2,
+    ExponentialCurve(): lambda a: math.exp(-0.67 * a),
+    ExponentialCurve(math.log(2)): lambda a: 2**-a,
+    ExponentialCurve(0.0): lambda a: 1.0,
+    LinearCurve(): lambda a: 1 - a / 2,
+    CosineCurve(): lambda a: 0.75 + math.cos(math.pi * a) / 4,
+    PowerCurve(3.0): lambda a: 1 - a**3 / 2,
+    PowerCurve(0.5): lambda a: 1 - math.sqrt(a) / 2,
 }
 
 
@@ -163,7 +171,7 @@ def test_an_epoch_without_batches_keeps_the_accuracy(generator):
 
 def test_given_accuracy_looks_at_no_logits(generator):
     ratio = AccuracyRatio(accuracy="given")
-    assert not ratio.watches
+    assert not ratio.needs_clean_logits
     ratio.observe_accuracy(torch.tensor(0.4))
     ratio.observe(*batch(generator))
     ratio.end_epoch()
@@ -195,9 +203,12 @@ def test_a_fixed_ratio_is_fixed(generator):
         (lambda: BetaRatio(math.inf), "alpha: inf must be above 0, and finite .*use FixedRatio"),
         (lambda: FixedRatio(1.2), r"ratio: 1\.2 is a share and must lie in \[0, 1\]"),
         (lambda: FixedRatio(math.nan), "ratio: nan is a share"),
-        (lambda: Exponential(0.8), r"beta: 0\.8 would take the ratio out of \[0\.5, 1\]; use 0 to 0\.6931"),
-        (lambda: Exponential(-0.1), r"beta: -0\.1 would"),
-        (lambda: Power(0.0), r"exponent: 0\.0 is not above 0"),
+        (
+            lambda: ExponentialCurve(0.8),
+            r"beta: 0\.8 would take the ratio out of \[0\.5, 1\]; use 0 to 0\.6931",
+        ),
+        (lambda: ExponentialCurve(-0.1), r"beta: -0\.1 would"),
+        (lambda: PowerCurve(0.0), r"exponent: 0\.0 is not above 0"),
         (lambda: AccuracyRatio(accuracy="runing"), "unknown accuracy 'runing': did you mean running"),  # type: ignore[arg-type]
         (lambda: AccuracyRatio(balanced=True), "num_classes: needed where the accuracy is class-balanced"),
         (lambda: AccuracyRatio(window=0.0), r"window: 0\.0 samples; it must be above 0"),

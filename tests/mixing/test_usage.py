@@ -51,7 +51,7 @@ def test_with_a_criterion_and_a_named_classifier(task):
     with mix(y):
         logits = model(x)
     criterion = nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)
-    loss = mix.loss(logits, criterion=criterion)
+    loss = mix.loss(logits, criterion)
     assert loss.shape == ()
     loss.backward()
 

@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from midmix.errors import InputError
+from midmix.methods import parse_methods
 from midmix.studies import Progress, collect, compare
-from midmix.training import Settings, load_model, parse_lines
+from midmix.training import Settings, load_model
 from midmix.training.run import result_rows
 
 COLUMNS = [
-    "method", "criterion", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy",
+    "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy",
     "many", "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
 ]  # fmt: skip
 SHARES = ["accuracy", "balanced_accuracy", "many", "medium", "few", "ece", "train_accuracy", "ratio"]
@@ -34,7 +35,7 @@ def run(blobs, short):
     def run(folder: Path, texts=("erm", "am-mixup+balanced_softmax"), **options) -> pd.DataFrame:
         settings = options.pop("settings", short)
         options = {"seeds": 2, "jobs": 1, "validation": 0.2, **options}
-        return compare(blobs, parse_lines(texts), folder, settings, **options)
+        return compare(blobs, parse_methods(texts), folder, settings, **options)
 
     return run
 
@@ -47,7 +48,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 
 def numbers(results: pd.DataFrame) -> pd.DataFrame:
     """What must not depend on when and how the runs were run."""
-    keys = ["method", "criterion", "seed", "epoch_choice"]
+    keys = ["method", "seed", "epoch_choice"]
     return results.drop(columns="seconds").sort_values(keys).reset_index(drop=True)
 
 
@@ -55,10 +56,10 @@ def test_results_have_the_promised_columns_and_rows(run, tmp_path):
     results = run(tmp_path / "out")
     assert list(results.columns) == COLUMNS
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "results.parquet"), results)
-    rows = results[["method", "criterion", "seed", "epoch_choice"]].apply(tuple, axis=1).tolist()
+    rows = results[["method", "seed", "epoch_choice"]].apply(tuple, axis=1).tolist()
     assert sorted(rows) == sorted(
-        (method, criterion, seed, choice)
-        for method, criterion in (("erm", "cross_entropy"), ("am-mixup", "balanced_softmax"))
+        (method, seed, choice)
+        for method in ("erm", "am-mixup+balanced_softmax")
         for seed in (0, 1)
         for choice in ("last", "validation", "test_oracle")
     )
@@ -193,7 +194,7 @@ def test_other_rows_under_the_same_name_are_another_comparison(run, blobs, short
     run(tmp_path, ("erm",), seeds=1)
     other = replace(blobs, train=replace(blobs.train, inputs=blobs.train.inputs + 1))
     with pytest.raises(InputError, match="train_rows is"):
-        compare(other, parse_lines(["erm"]), tmp_path, short, validation=0.2)
+        compare(other, parse_methods(["erm"]), tmp_path, short, validation=0.2)
 
 
 def test_a_profile_without_an_imbalance_is_of_no_account(run, tmp_path):
@@ -223,7 +224,7 @@ def test_a_record_of_a_comparison_that_was_cut_is_said_so(content, run, tmp_path
 def test_a_source_is_told_by_its_rows_however_it_is_called(run, blobs, short, tmp_path):
     results = run(tmp_path, ("erm",), seeds=1)
     renamed = replace(blobs, name="./blobs/")
-    again = compare(renamed, parse_lines(["erm"]), tmp_path, short, seeds=1, validation=0.2, jobs=1)
+    again = compare(renamed, parse_methods(["erm"]), tmp_path, short, seeds=1, validation=0.2, jobs=1)
     pd.testing.assert_frame_equal(again, results)
 
 
@@ -234,7 +235,7 @@ def test_rows_that_are_decoded_on_access_are_told_by_their_place_too(pictures, s
 
     def started(name: str) -> None:
         compare(
-            replace(pictures, name=name), parse_lines(["erm"]), tmp_path / "out", settings, seeds=1, jobs=1
+            replace(pictures, name=name), parse_methods(["erm"]), tmp_path / "out", settings, seeds=1, jobs=1
         )
 
     started("photos")

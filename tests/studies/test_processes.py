@@ -33,8 +33,9 @@ import sys
 from pathlib import Path
 from midmix.data import load
 from midmix.studies import compare
-from midmix.training import Settings, parse_lines
-lines, out, jobs, epochs = parse_lines(sys.argv[1].split(",")), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+from midmix.methods import parse_methods
+from midmix.training import Settings
+lines, out, jobs, epochs = parse_methods(sys.argv[1].split(",")), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 settings = Settings(network="mlp-8", epochs=epochs, evaluate_every=epochs)
 compare(load("digits"), lines, out, settings, seeds=2, jobs=jobs)
 """

@@ -13,9 +13,10 @@ import torch
 from midmix.data import Grouped, Hierarchy, Labelled, Source
 from midmix.errors import InputError
 from midmix.measures import classification, measures_of
+from midmix.methods import parse_methods
 from midmix.studies import compare, transfer
 from midmix.studies.transfer import LOWER, UPPER
-from midmix.training import Settings, parse_lines
+from midmix.training import Settings
 from midmix.training.run import Run
 
 FINE = ("beagle", "husky", "poodle", "siamese", "tabby")
@@ -39,7 +40,7 @@ def animals() -> Grouped:
 def run(animals, short):
     def run(folder: Path, texts=("erm", "am-mixup"), **options) -> pd.DataFrame:
         settings = options.pop("settings", short)
-        return transfer(animals, parse_lines(texts), folder, settings, **{"seeds": 2, "jobs": 1, **options})
+        return transfer(animals, parse_methods(texts), folder, settings, **{"seeds": 2, "jobs": 1, **options})
 
     return run
 
@@ -68,7 +69,7 @@ def test_the_fine_results_are_those_of_the_files(run, animals, tmp_path):
     with np.load(folder / "fine.npz", allow_pickle=False) as arrays:
         logits, labels = (torch.from_numpy(arrays[name]) for name in ("logits", "labels"))
     assert torch.equal(labels, animals.source.test.labels)
-    split = Run(parse_lines(["erm"])[0], 0, Settings(), validation=0.2).split(animals.source)
+    split = Run(parse_methods(["erm"])[0], 0, Settings(), validation=0.2).split(animals.source)
     found = classification(logits, labels, split.train.counts())
     row = results.iloc[0]
     assert row["accuracy"] == pytest.approx(found.accuracy)
@@ -79,9 +80,9 @@ def test_the_fine_results_are_those_of_the_files(run, animals, tmp_path):
 
 
 def test_encoders_see_the_rows_of_the_fine_split(animals):
-    run = Run(parse_lines(["erm"])[0], 3, Settings(), validation=0.25, groups=animals.hierarchy)
+    run = Run(parse_methods(["erm"])[0], 3, Settings(), validation=0.25, groups=animals.hierarchy)
     coarse = run.split(animals.source)
-    fine = Run(run.line, 3, run.settings, validation=0.25).split(animals.source)
+    fine = Run(run.method, 3, run.settings, validation=0.25).split(animals.source)
     assert coarse.hash == fine.hash
     assert isinstance(coarse.train.inputs, torch.Tensor)
     assert isinstance(fine.train.inputs, torch.Tensor)
@@ -93,7 +94,7 @@ def test_encoders_see_the_rows_of_the_fine_split(animals):
 def test_the_lower_bound_is_the_encoder_before_training(animals, run, tmp_path):
     run(tmp_path / "out", ["erm"], seeds=1)
     start = Run(LOWER, 0, Settings(network="mlp-16"), validation=0.2, groups=animals.hierarchy)
-    trained = Run(parse_lines(["erm"])[0], 0, start.settings, validation=0.2, groups=animals.hierarchy)
+    trained = Run(parse_methods(["erm"])[0], 0, start.settings, validation=0.2, groups=animals.hierarchy)
     ours, theirs = (one.network(one.split(animals.source)).state_dict() for one in (start, trained))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not (tmp_path / "out" / "runs" / f"{LOWER.slug}-seed0" / "model.safetensors").exists()
@@ -157,10 +158,10 @@ def test_folders_of_other_comparisons(run, animals, short, tmp_path):
     with pytest.raises(InputError, match="holds another comparison"):
         run(tmp_path / "out", ["erm"], seeds=1, finetune_epochs=1)
     with pytest.raises(InputError, match="holds another comparison"):
-        compare(animals.source, parse_lines(["erm"]), tmp_path / "out", short, validation=0.2, jobs=1)
+        compare(animals.source, parse_methods(["erm"]), tmp_path / "out", short, validation=0.2, jobs=1)
     moved = Grouped(animals.source, Hierarchy(FINE, ("dog", "cat"), torch.tensor([0, 0, 1, 1, 1])))
     with pytest.raises(InputError, match="groups is"):
-        transfer(moved, parse_lines(["erm"]), tmp_path / "out", short, seeds=1, jobs=1)
+        transfer(moved, parse_methods(["erm"]), tmp_path / "out", short, seeds=1, jobs=1)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_pictures(tmp_path):
         "images", network="resnet-8", width=4, epochs=1, batch_size=16, precision="bf16"
     )
     results = transfer(
-        grouped, parse_lines(["am-mixup:clean_weight=1"]), tmp_path, settings, seeds=1, finetune_epochs=1
+        grouped, parse_methods(["am-mixup:clean_weight=1"]), tmp_path, settings, seeds=1, finetune_epochs=1
     )
     assert len(results) == 3
     assert results["accuracy"].between(0, 1).all()

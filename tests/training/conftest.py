@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from midmix.data import Labelled, Source, load
+from midmix.losses import Loss
+from midmix.methods import Method
 from midmix.models import build, fit_normalization
-from midmix.training import Fit, Line, Settings, Split
+from midmix.training import Fit, Settings, Split
 from midmix.training.checkpoint import Checkpoints
 
 CLASSES = ("ant", "bee", "cat")
@@ -144,17 +146,18 @@ def start() -> Start:
         seed: int = 0,
         folder: Path | None = None,
         model: torch.nn.Module | None = None,
+        loss: Loss | None = None,
         **options: Any,
     ) -> Fit:
-        parsed, data = Line.parse(line), source.train
+        parsed, data = Method.parse(line), source.train
         if model is None:
             model = build(settings.network, data.shape, len(data.classes), width=settings.width, seed=seed)
             fit_normalization(model, data.inputs)
         checkpoints = None if folder is None else Checkpoints(folder)
         return Fit(
             model,
-            parsed.mix(len(data.classes), data.counts()),
-            parsed.per_sample_loss(),
+            parsed.make_mix(len(data.classes), data.counts()),
+            loss or parsed.make_loss(),
             Split(data, source.test, None, "all"),
             settings,
             seed=seed,

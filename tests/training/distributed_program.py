@@ -15,10 +15,12 @@ from torch import Tensor
 
 from midmix.data import Labelled, Source
 from midmix.errors import InputError
+from midmix.methods import Method
 from midmix.mixing import BetaRatio, Hidden, Mix, Pairing, Ratio
+from midmix.mixing.context import as_loss
 from midmix.models import build
-from midmix.training import ClassBalancedSampler, Fit, Line, Run, Settings, Split, Watching, train_run
-from midmix.training.fit import _stream
+from midmix.training import ClassBalancedSampler, Fit, Run, Settings, Split, Watching, train_run
+from midmix.training.seeds import stream
 
 SEED = 4
 # Seven batches an epoch of 29 and 28 rows, so that the two processes have unequal parts; 56 steps.
@@ -54,15 +56,15 @@ def data() -> Source:
 def fit_of(case: str, change: Callable[[Mix], None] = lambda mix: None) -> tuple[Fit, list[float]]:
     """A run that is not started yet, and the list of λ after every update that it will fill."""
     text, settings = CASES[case]
-    line, source = Line.parse(text), data()
+    line, source = Method.parse(text), data()
     # Without the classes' counts, so that both priors are learnt: from the batches of all processes.
-    mix = line.mix(5)
-    if line.name == "manifold-mixup":
+    mix = line.make_mix(5)
+    if line.mix.name == "manifold-mixup":
         mix.site = Hidden("hidden.0")  # each process draws its own site of several; one is the same for all
     change(mix)
     model = build(settings.network, (8,), 5, seed=SEED)
     split = Split(source.train, source.test, None, "all")
-    fit = Fit(model, mix, line.per_sample_loss(), split, settings, seed=SEED)
+    fit = Fit(model, mix, line.make_loss(), split, settings, seed=SEED)
     ratios: list[float] = []
     step = fit.schedule.step
 
@@ -119,7 +121,7 @@ class HalfRatio(Ratio):
 
 def draw_as_two(mix: Mix) -> None:
     """Makes one process draw what two would."""
-    generators = [torch.Generator().manual_seed(_stream(SEED, 1 + rank)) for rank in (0, 1)]
+    generators = [torch.Generator().manual_seed(stream(SEED, 1 + rank)) for rank in (0, 1)]
     mix.pairing = HalfPairs(mix.pairing, generators)
     if isinstance(mix.ratio, BetaRatio):
         mix.ratio = HalfRatio(mix.ratio, generators)
@@ -137,7 +139,7 @@ def compare_with_one(folder: Path) -> None:
         source = data()
         few = source.train.select(torch.tensor([0, 100, 199]))
         settings = replace(SETTINGS, batch_size=2)
-        Fit(build("mlp-4", (8,), 5), Line("erm").mix(5), Line("erm").per_sample_loss(),
+        Fit(build("mlp-4", (8,), 5), Method.parse("erm").make_mix(5), Method.parse("erm").make_loss(),
             Split(few, source.test, None, ""), settings, seed=0)  # fmt: skip
     except InputError as error:
         found["too few rows"] = str(error)
@@ -152,7 +154,7 @@ def interrupt_and_resume(folder: Path) -> None:
     """Trains one run at a stretch and one in three lives."""
     rank = Accelerator().process_index
     settings = replace(SETTINGS, epochs=3, accumulate=2)
-    run = Run(Line.parse("balanced-am-mixup+balanced_softmax"), 1, settings)
+    run = Run(Method.parse("balanced-am-mixup+balanced_softmax"), 1, settings)
     told: list[int] = []
     watching = Watching(moment=lambda moment: told.append(moment.step))
     # Each process has a folder of its own here: only that of the main one may be made.
@@ -187,7 +189,7 @@ def stop_together(folder: Path) -> None:
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         return losses * torch.nan if (calls, fit.rank) == (5, 1) else losses
 
-    fit.criterion = criterion
+    fit.loss = as_loss(criterion)
     try:
         fit.run()
     except InputError as error:

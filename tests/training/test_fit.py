@@ -13,10 +13,11 @@ from torch import Tensor
 from midmix.data import Source
 from midmix.errors import InputError
 from midmix.mixing import Plan, recipes
+from midmix.mixing.context import as_loss
 from midmix.models import build, fit_normalization
 from midmix.training import Moment
-from midmix.training.fit import _stream
 from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.seeds import stream
 
 
 def plain_loop(source: Source, settings) -> torch.nn.Module:
@@ -29,7 +30,7 @@ def plain_loop(source: Source, settings) -> torch.nn.Module:
     steps = math.ceil(len(data) / settings.batch_size)
     schedule = make_schedule(optimizer, settings, math.ceil(steps / settings.accumulate))
     for epoch in range(settings.epochs):
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(_stream(0, 0, epoch)))
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(stream(0, 0, epoch)))
         batches = order.tensor_split(steps)
         for first in range(0, steps, settings.accumulate):
             rows = torch.cat(batches[first : first + settings.accumulate])
@@ -116,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
         losses = F.cross_entropy(logits, labels, reduction="none")
         return losses * value if calls == bad else losses
 
-    fit.criterion = criterion
+    fit.loss = as_loss(criterion)
     with pytest.raises(InputError) as error:
         fit.run()
     assert f"became {value} at {where}" in str(error.value)
@@ -182,6 +183,6 @@ def test_one_row_left_over_makes_no_batch_of_one(short, blobs, start):
     assert sizes == [22] * 8
 
 
-def test_two_seeds_share_no_stream():
-    streams = {_stream(seed, *rest) for seed in range(100) for rest in [(0, 0), (0, 1), (1,), (2,), (1000,)]}
+def test_two_seeds_share_nostream():
+    streams = {stream(seed, *rest) for seed in range(100) for rest in [(0, 0), (0, 1), (1,), (2,), (1000,)]}
     assert len({stream % 2**32 for stream in streams}) == 500, "generators look at the lower half only"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from midmix.data import Source
 from midmix.errors import InputError
 from midmix.mixing import recipes
+from midmix.mixing.context import as_loss
 from midmix.training import Fit, Settings
 from midmix.training.checkpoint import Checkpoints
 
@@ -172,9 +173,9 @@ def test_a_run_that_had_ended_does_nothing_more(blobs, short, start, tmp_path):
     [
         ({"network": "mlp-8"}, "am-mixup", 0, "network is 'mlp-16' there and 'mlp-8' here"),
         ({"epochs": 3}, "am-mixup", 0, "epochs is 2 there and 3 here"),
-        ({}, "am-mixup:beta=0.5", 0, "Exponential(beta=0.5)"),
+        ({}, "am-mixup:beta=0.5", 0, "ExponentialCurve(beta=0.5)"),
         ({}, "mixup", 0, "RandomPairs()"),
-        ({}, "am-mixup+balanced_softmax", 0, "criterion"),
+        ({}, "am-mixup+balanced_softmax", 0, "loss"),
         ({}, "am-mixup", 1, "seed is 0 there and 1 here"),
     ],
 )
@@ -228,7 +229,7 @@ def test_a_criterion_without_a_name_of_its_own_resumes(blobs, short, start, tmp_
 
     def make(**more) -> Fit:
         fit: Fit = start(blobs, short, folder=tmp_path, **more)
-        fit.criterion = lambda *given: losses(*given)  # at another address in every life
+        fit.loss = as_loss(lambda *given: losses(*given))  # at another address in every life
         return fit
 
     with_interruptions(make, (3,))

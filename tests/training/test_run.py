@@ -12,9 +12,9 @@ import torch
 
 from midmix.data import Labelled, Source
 from midmix.errors import InputError
+from midmix.methods import Method
 from midmix.studies import compare
 from midmix.training import (
-    Line,
     Run,
     Settings,
     Watching,
@@ -30,7 +30,7 @@ from midmix.training.run import result_rows
 
 @pytest.fixture
 def run(short) -> Run:
-    return Run(Line("am-mixup"), 0, short)
+    return Run(Method.parse("am-mixup"), 0, short)
 
 
 def moved(source: Source, part: str) -> Source:
@@ -53,9 +53,9 @@ def rewrite(folder: Path, **changed: Any) -> None:
 @pytest.mark.parametrize("line", ["am-mixup:site=model.main", "erm:site=model.main"])
 def test_features_are_those_of_the_classifier_that_the_line_names(line, blobs, short, networks, tmp_path):
     settings = replace(short, network=f"{networks}:TwoHeads")
-    record = train_run(Run(Line.parse(line), 0, settings), blobs, tmp_path)
+    record = train_run(Run(Method.parse(line), 0, settings), blobs, tmp_path)
     assert record["classifier"] == "model.main"
-    found = read_features(tmp_path)
+    found = read_features(tmp_path, trust=True)
     assert found.head is not None
     assert found.logits is not None
     weight, bias = found.head
@@ -67,23 +67,23 @@ def test_features_are_those_of_the_classifier_that_the_line_names(line, blobs, s
 def test_a_classifier_that_cannot_be_told_is_said_before_training(line, blobs, short, networks, tmp_path):
     settings = replace(short, network=f"{networks}:TwoHeads")
     with pytest.raises(InputError, match="2 linear layers have 3 outputs"):
-        train_run(Run(Line(line), 0, settings), blobs, tmp_path / "out", checkpoint_seconds=0)
+        train_run(Run(Method.parse(line), 0, settings), blobs, tmp_path / "out", checkpoint_seconds=0)
     with pytest.raises(InputError, match=f"{line}: .* 2 linear layers have 3 outputs"):
-        compare(blobs, [Line("erm:site=model.main"), Line(line)], tmp_path / "out", settings)
+        compare(blobs, [Method.parse("erm:site=model.main"), Method.parse(line)], tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
 
 
 def test_features_are_the_classifiers_also_where_a_layer_before_it_is_mixed(blobs, short, tmp_path):
-    record = train_run(Run(Line("mixup:site=hidden.0.0"), 0, short), blobs, tmp_path)
+    record = train_run(Run(Method.parse("mixup:site=hidden.0.0"), 0, short), blobs, tmp_path)
     assert record["classifier"] == "hidden.0.0"
-    assert read_features(tmp_path).features.shape == (90, 16)
+    assert read_features(tmp_path, trust=True).features.shape == (90, 16)
 
 
 def test_tied_weights_are_saved_and_tied_again(blobs, short, networks, tmp_path):
     settings = replace(short, network=f"{networks}:Tied")
-    train_run(Run(Line("am-mixup"), 0, settings), blobs, tmp_path, checkpoint_seconds=0)
-    model, _ = load_model(tmp_path)
-    torch.testing.assert_close(answer(model, blobs.test).logits, read_features(tmp_path).logits)
+    train_run(Run(Method.parse("am-mixup"), 0, settings), blobs, tmp_path, checkpoint_seconds=0)
+    model, _ = load_model(tmp_path, trust=True)
+    torch.testing.assert_close(answer(model, blobs.test).logits, read_features(tmp_path, trust=True).logits)
     tied: Any = model.get_submodule("model")
     assert tied.second.weight is tied.first.weight
 
@@ -127,9 +127,9 @@ def test_a_record_from_before_rows_were_written_down_is_still_a_run(run, blobs, 
     for name in ("train_rows", "test_rows", "groups"):
         del record[name]
     (tmp_path / "run.json").write_text(json.dumps(record))
-    assert train_run(run, blobs, tmp_path) == record
+    assert {**train_run(run, blobs, tmp_path), **record} == train_run(run, blobs, tmp_path)
     assert len(result_rows(tmp_path)) == 2
-    load_model(tmp_path)
+    load_model(tmp_path, trust=True)
 
 
 def test_a_setting_that_came_later_than_the_record_stood_at_its_default(run, blobs, tmp_path):
@@ -137,7 +137,7 @@ def test_a_setting_that_came_later_than_the_record_stood_at_its_default(run, blo
     rewrite(tmp_path, channels_last=None, width=None)
     record = train_run(run, blobs, tmp_path)
     assert record["settings"]["channels_last"] is Settings().channels_last
-    load_model(tmp_path)
+    load_model(tmp_path, trust=True)
     with pytest.raises(InputError, match="channels_last is True there and False here"):
         train_run(replace(run, settings=replace(run.settings, channels_last=False)), blobs, tmp_path)
 
@@ -160,4 +160,4 @@ def test_a_record_without_settings_is_refused(run, blobs, tmp_path):
     record = train_run(run, blobs, tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({**record, "settings": 3}))
     with pytest.raises(InputError, match=r"run\.json: is not a run's record"):
-        load_model(tmp_path)
+        load_model(tmp_path, trust=True)

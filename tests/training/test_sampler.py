@@ -16,8 +16,8 @@ def naive(labels, every, seed, epoch):
     """The whole sequence, a draw at a time."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     present = sorted(set(labels))
-    classes = [present[int(k)] for k in torch.randint(len(present), (every,), generator=generator)]
-    uniforms = torch.rand(every, generator=generator, dtype=torch.float64)
+    chosen, uniforms = torch.rand(2, every, generator=generator, dtype=torch.float64)
+    classes = [present[int(float(u) * len(present))] for u in chosen]
     rows = {k: [row for row, label in enumerate(labels) if label == k] for k in present}
     return [rows[k][int(u * len(rows[k]))] for k, u in zip(classes, uniforms, strict=True)]
 

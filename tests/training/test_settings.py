@@ -5,8 +5,9 @@ import math
 import pytest
 
 from midmix.errors import InputError
+from midmix.methods import Method, Spec, parse_methods
 from midmix.mixing import recipes
-from midmix.training import Line, Settings, parse_lines
+from midmix.training import Settings
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_none_stands_for_the_kinds_default():
     ("text", "said"),
     [
         ("am-mixpu", "unknown method 'am-mixpu': did you mean am-mixup"),
-        ("", "unknown method ''"),
+        ("", "a name is missing"),
         ("am-mixup:bta=0.5", "unknown option of am-mixup 'bta': did you mean beta"),
         ("am-mixup:beta", "'beta' is not option=value; write am-mixup:option=value"),
         ("am-mixup:=1", "'=1' is not option=value"),
@@ -63,13 +64,17 @@ def test_none_stands_for_the_kinds_default():
         ("erm:clean_weight=-1", "clean_weight: -1 must be 0 or more"),
         ("am-mixup:accuracy=lst", "unknown accuracy 'lst'"),
         ("am-mixup:accuracy=given", "use accuracy=running or accuracy=epoch"),
-        ("am-mixup+balanced_sofmax", "unknown criterion 'balanced_sofmax': did you mean balanced_softmax"),
-        ("erm+cross_entropy+balanced_softmax", "unknown criterion 'cross_entropy+balanced_softmax'"),
+        (
+            "am-mixup+balanced_sofmax",
+            "unknown loss, order or head 'balanced_sofmax': did you mean balanced_softmax",
+        ),
+        ("erm+class_balancd", "unknown loss, order or head 'class_balancd'"),
+        ("balanced_softmax", "balanced_softmax is a loss; write erm+balanced_softmax"),
     ],
 )
 def test_a_line_that_does_not_parse_says_why(text, said):
     with pytest.raises(InputError) as error:
-        Line.parse(text)
+        Method.parse(text)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -78,18 +83,18 @@ def test_a_line_that_does_not_parse_says_why(text, said):
     ("text", "value"), [("2", 2), ("0.5", 0.5), ("1e-3", 0.001), ("true", True), ("fc", "fc")]
 )
 def test_options_are_read_as_what_they_look_like(text, value):
-    (found,) = Line(f"am-mixup:option={text}").options.values()
+    (found,) = Spec.parse(f"am-mixup:option={text}").as_dict().values()
     assert found == value
     assert type(found) is type(value)
 
 
 def test_a_line_named_twice_is_refused_however_it_is_written():
     with pytest.raises(InputError, match="erm stands there more than once"):
-        parse_lines(["erm", "mixup", "erm + cross_entropy"])
+        parse_methods(["erm", "mixup", "erm + cross_entropy"])
 
 
 def test_no_lines_are_all_recipes():
-    assert tuple(line.method for line in parse_lines([])) == recipes()
+    assert tuple(str(line) for line in parse_methods([])) == recipes()
 
 
 def test_lines_that_differ_have_folders_that_differ():
@@ -100,12 +105,12 @@ def test_lines_that_differ_have_folders_that_differ():
         "am-mixup:beta=0.5",
         "am-mixup:beta=0.5:clean_weight=1",
     ]
-    slugs = [line.slug for line in parse_lines(texts)]
+    slugs = [line.slug for line in parse_methods(texts)]
     assert len(set(slugs)) == len(texts)
     assert not any(set(slug) & set("/\\:* ") for slug in slugs)
 
 
 def test_a_mix_and_a_criterion_are_fresh_each_time():
-    line = Line.parse("am-mixup+balanced_softmax")
-    assert line.mix(3) is not line.mix(3)
-    assert line.per_sample_loss() is not line.per_sample_loss()
+    line = Method.parse("am-mixup+balanced_softmax")
+    assert line.make_mix(3) is not line.make_mix(3)
+    assert line.make_loss() is not line.make_loss()

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config, Out, Whole, check_projection
+from midmix.cli.flags import DATA, Config, Out, Trust, Whole, check_projection
 from midmix.cli.tables import collapse_tables
 from midmix.files import atomic_write, check_folder
 from midmix.measures import collapse_report
@@ -30,6 +30,7 @@ def analyze(
     projection: Literal["pca", "umap"] = "pca",
     label: Annotated[str | None, Parameter(group=DATA)] = None,
     features: Annotated[str | None, Parameter(group=DATA)] = None,
+    trust: Trust = False,
     config: Config = None,
 ) -> None:
     """Measure how features fall together, and how balanced the margins are; in total and by class.
@@ -59,8 +60,8 @@ def analyze(
     check_folder(out, "analysis", MEASURES, {"report.html", "figures"})
     record = finished(Path(source)) if Path(source).is_dir() else None
     if record is not None:
-        found, counts = read_features(Path(source)), np.array(record["class_counts"])
-        title = f"{record['method']}, {record['criterion']}, seed {record['seed']}, test rows of {record['source']}"
+        found, counts = read_features(Path(source), trust=trust), np.array(record["class_counts"])
+        title = f"{record['method']}, seed {record['seed']}, test rows of {record['source']}"
     else:
         columns = [name.strip() for name in features.split(",")] if features else None
         found, counts, title = data.load_features(source, label=label, features=columns), None, source

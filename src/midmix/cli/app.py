@@ -32,7 +32,7 @@ COMMANDS = {
     "evaluate": "Measure a trained model on labelled data.",
     "analyze": "Measure collapse and margins of features, or of a finished run.",
     "predict": "Predict the class of each image or row of features.",
-    "methods": "List the methods, their options and the criteria.",
+    "methods": "List what methods are made of: mixes, losses, orders, heads, second stages.",
 }
 for command, summary in COMMANDS.items():
     app.command(f"midmix.cli.{command}:{command}", help=summary)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
-from midmix.errors import unknown
+from midmix.errors import InputError, unknown
+from midmix.methods import Method, parse_methods
 from midmix.studies import check_comparison
 from midmix.studies import compare as run_comparison
-from midmix.training import Settings, parse_lines
+from midmix.training import Settings
 
 
 def compare(
@@ -41,8 +43,8 @@ def compare(
         `digits` (built in), a folder of images (`class/…` or `train/class/…`), a Parquet, CSV or NPZ file, or a
         data set on the Hugging Face Hub (`owner/name`).
     methods
-        Separated by commas, each `METHOD[:option=value…][+criterion]`, such as
-        `balanced-am-mixup:clean_weight=1+balanced_softmax`; `midmix methods` lists them.
+        Separated by commas, each `METHOD[:option=value…][+loss…][ >> stage]`, such as
+        `balanced-am-mixup:clean_weight=1+balanced_softmax`; `midmix methods` lists the parts.
     seeds
         How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
     jobs
@@ -54,10 +56,13 @@ def compare(
     """
     check_projection(projection)
     check_comparison(out)
-    texts = [text.strip() for text in methods.split(",") if text.strip()]
-    lines = parse_lines(texts)
-    if baseline is not None and (baseline := baseline.strip()) not in texts:
-        raise unknown("baseline", baseline, texts)  # before anything is trained
+    lines = parse_methods([text for text in methods.split(",") if text.strip()])
+    if baseline is not None:
+        texts = [str(line) for line in lines]
+        with suppress(InputError):  # one that does not parse is not among them either
+            baseline = str(Method.parse(baseline))
+        if baseline not in texts:
+            raise unknown("baseline", baseline, texts)  # before anything is trained
     loaded = data.load(source, **reading.options())
     introduce(loaded)
     settings = Settings.for_kind(loaded.train.kind, **training.options())
@@ -85,4 +90,5 @@ def compare(
     console.print(
         terminal_verdict(results, tested=tested, baseline=baseline, source=source, flags=flags),
         highlight=False,
+        crop=False,  # a long path in the command stays in one piece
     )

@@ -10,7 +10,7 @@ import torch
 
 from midmix import data
 from midmix.cli.console import console, introduce, note
-from midmix.cli.flags import Config, SourceFlags
+from midmix.cli.flags import Config, SourceFlags, Trust
 from midmix.cli.tables import measured
 from midmix.data import Labelled, Source, place_of
 from midmix.data.labels import listing
@@ -26,6 +26,7 @@ def evaluate(
     source: str,
     /,
     *,
+    trust: Trust = False,
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
 ) -> None:
@@ -42,7 +43,7 @@ def evaluate(
         As for `midmix compare`, with classes that the model was trained on. What the model was trained on is read as it
         was then; features of other tables are found by their names.
     """
-    model, record = load_model(run)
+    model, record = load_model(run, trust=trust)
     loaded, rows = _load(run, source, record, reading.options())
     tested = _labelled(run, loaded, record)
     note(f"measured: {rows}")
@@ -73,7 +74,7 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
     count = f"{len(loaded.test):,}"
     if not len(loaded.train):
         return loaded, f"all {count} rows of {source}"
-    if trained_on and loaded.drawn and "train_rows" in record:
+    if trained_on and loaded.drawn and record["train_rows"] is not None:
         if rows_digest(loaded.train) != record["train_rows"]:
             raise InputError(
                 f"{source}: was changed, or is read or split otherwise, since {run} was trained on it, so that rows "

@@ -34,6 +34,10 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 Config = Annotated[
     Path | None, Parameter(help="YAML file that gives what the flags give; flags override it.")
 ]
+Trust = Annotated[
+    bool,
+    Parameter(negative=(), help="Run the code of its own that the model names, after you have looked at it."),
+]
 Out = Annotated[Path, Parameter(help="Folder for what is written; made if it is not there.")]
 
 
@@ -76,6 +80,9 @@ class SplitFlags:
 
     profile: Literal["exp", "step"] = "exp"
     "How the counts of that subsample fall from the first class to the last."
+
+    ranks: Literal["fixed", "drawn"] = "fixed"
+    "Which class is the most frequent, and so on: in their order, or drawn with each seed."
 
     validation: float = 0.0
     "Share of the training rows held out to choose an epoch by, beside the last."

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config
+from midmix.cli.flags import DATA, Config, Trust
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_file
 from midmix.training import load_model, predict_logits
@@ -31,6 +31,7 @@ def predict(
     all_classes: Annotated[bool, Parameter(negative=())] = False,
     image: Annotated[str | None, Parameter(group=DATA)] = None,
     skip_broken: Annotated[bool, Parameter(group=DATA, negative=())] = False,
+    trust: Trust = False,
     config: Config = None,
 ) -> None:
     """Predict the class of each image or row of features, with its probability.
@@ -57,7 +58,7 @@ def predict(
     check_file(out)
     if out.exists() and Path(source).expanduser().exists() and out.samefile(Path(source).expanduser()):
         raise InputError(f"--out {out}: is the file that is read; choose another")
-    model, record = load_model(run)
+    model, record = load_model(run, trust=trust)
     rows = data.load_unlabelled(
         source, shape=record["shape"], columns=record["columns"], image=image, skip_broken=skip_broken
     )

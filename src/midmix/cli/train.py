@@ -9,8 +9,10 @@ from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
 from midmix.cli.tables import measured
 from midmix.measures import classification
-from midmix.studies import Progress
-from midmix.training import Line, Run, Settings, Watching, check_run, read_answers, train_run
+from midmix.methods import Method
+from midmix.studies import Progress, claimed
+from midmix.studies.runner import interruptible
+from midmix.training import Run, Settings, Watching, check_run, read_answers, train_run
 
 
 def train(
@@ -35,18 +37,20 @@ def train(
     source
         As for `midmix compare`.
     method
-        `METHOD[:option=value…][+criterion]`; `midmix methods` lists them.
+        `METHOD[:option=value…][+loss…][ >> stage]`; `midmix methods` lists them.
     seed
         Of the split, the initial weights and all draws.
     """
     check_run(out)
-    line = Line.parse(method)
+    line = Method.parse(method)
     loaded = data.load(source, **reading.options())
     introduce(loaded)
     settings = Settings.for_kind(loaded.train.kind, **training.options())
     run = Run(line, seed, settings, **split.options())
-    with progress_of_runs() as watch:
-        watching = Watching(lambda moment: watch(Progress(run.name, 0, 1, moment)), note)
+    with claimed(out) as claim, interruptible() as stop, progress_of_runs() as watch:
+        watching = Watching(
+            lambda moment: watch(Progress(run.name, 0, 1, moment)), note, stop.is_set, claim.check
+        )
         record = train_run(run, loaded, out, watching=watching)
     answers = read_answers(out)
     found = classification(answers.logits, answers.labels, record["class_counts"])

@@ -11,9 +11,10 @@ from cyclopts import Group, Parameter
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags, Whole
 from midmix.data import load_grouped
+from midmix.methods import parse_methods
 from midmix.studies import check_comparison
 from midmix.studies import transfer as run_transfer
-from midmix.training import Settings, parse_lines
+from midmix.training import Settings
 
 GROUPS = Group("Groups", sort_key=2)
 FEATURE_EPOCHS = 25
@@ -99,7 +100,7 @@ def transfer(
         Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
     """
     check_comparison(out)
-    lines = parse_lines([text for text in methods.split(",") if text.strip()])
+    lines = parse_methods([text for text in methods.split(",") if text.strip()])
     options = reading.options()
     label = options.pop("label")
     loaded = load_grouped(source, **{**options, **asdict(groups), "fine": groups.fine or label})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from midmix.errors import InputError
 from midmix.integrations.extra import missing
-from midmix.mixing import Criterion, Mix, Plan, cross_entropy
+from midmix.mixing import Batch, Loss, Mix, RowLoss, cross_entropy
 from midmix.mixing.classifier import named_module
 
 try:
@@ -59,7 +59,7 @@ class MixCallback(Callback):  # type: ignore[misc]
 
     Args:
         mix: attached to the module when training starts.
-        criterion: any per-sample loss (`midmix.losses.Criterion`).
+        criterion: any per-sample loss , or a loss of `midmix.losses`.
         labels: takes a batch, gives its labels; by default the second of a pair, or `batch["labels"]`.
         network: name of the part of the module to attach to; needed only where the input is mixed and the training
             step calls a part (`self.model(x)`), not the module (`self(x)`).
@@ -68,7 +68,7 @@ class MixCallback(Callback):  # type: ignore[misc]
     def __init__(
         self,
         mix: Mix,
-        criterion: Criterion = cross_entropy,
+        criterion: Loss | RowLoss = cross_entropy,
         *,
         labels: Callable[[Any], Tensor] = batch_labels,
         network: str | None = None,
@@ -77,10 +77,10 @@ class MixCallback(Callback):  # type: ignore[misc]
         self.criterion = criterion
         self.labels = labels
         self.network = network
-        self._block: AbstractContextManager[Plan] | None = None
+        self._block: AbstractContextManager[Batch] | None = None
         self._asked = False
 
-    def loss(self, logits: Tensor, criterion: Criterion | None = None) -> Tensor:
+    def loss(self, logits: Tensor, criterion: Loss | RowLoss | None = None) -> Tensor:
         """The mix's loss of what the network returned in this training step, a scalar."""
         self._asked = True
         return self.mixing.loss(logits, criterion or self.criterion)

@@ -1,4 +1,4 @@
-"""A scikit-learn classifier: a linear head or an MLP on feature arrays, trained with any mix and criterion."""
+"""A scikit-learn classifier: a linear head or an MLP on feature arrays, trained with any mix and loss."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ from midmix import losses
 from midmix.data.split import validation_split
 from midmix.errors import InputError
 from midmix.integrations.weighted_rows import WeightedRows
-from midmix.mixing import Criterion, Mix
+from midmix.methods import Method, Spec
+from midmix.methods.method import PLAIN
+from midmix.mixing import Loss, Mix, RowLoss
 from midmix.models import MLP, fit_normalization
-from midmix.training import Line, Settings
+from midmix.training import Settings
 from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.step import can_divide, mixed_loss
 
 PREDICT_ROWS = 8192  # at a time
 
@@ -47,7 +50,8 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         method: a recipe, with options as on the command line ("balanced-am-mixup:clean_weight=1"), or a function
             such as `midmix.am_mixup`, called with the number of classes and `class_counts=`, that returns a `Mix`.
-        criterion: name of a per-sample loss ("balanced_softmax"), or any `midmix.losses.Criterion`.
+        criterion: name of a loss with its options ("balanced_softmax:tau=0.5"; several with "+"), added to that of the
+            method's own text; or a loss of `midmix.losses`, or any per-sample loss.
         hidden: units of each hidden layer; `()` is a linear head.
         epochs: passes over the rows, at most.
         batch_size: rows of a step; "auto" is a 32nd of the rows, between 32 and 512.
@@ -83,7 +87,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         method: str | Callable[..., Mix] = "balanced-am-mixup",
         *,
-        criterion: str | Criterion = "cross_entropy",
+        criterion: str | Loss | RowLoss = "cross_entropy",
         hidden: Sequence[int] = (128,),
         epochs: int = 50,
         batch_size: int | str = "auto",
@@ -132,7 +136,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best, best_epoch, best_weights = (-math.inf, -math.inf), 0, self.model_.state_dict()
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] = []
-        with _attached(self.mix_, self.model_):
+        with _attached(self.mix_, self.model_, self._loss):
             for epoch in range(1, settings.epochs + 1):
                 self.loss_curve_.append(self._train_epoch(data, labels, rows, settings, schedule))
                 if held_out is None:
@@ -181,7 +185,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.n_iter_ = 0
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate
-        with _attached(self.mix_, self.model_):
+        with _attached(self.mix_, self.model_, self._loss):
             self.loss_curve_.append(self._train_epoch(data, labels, rows, self._settings(rows), None))
         self.n_iter_ += 1
         return self
@@ -230,19 +234,30 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes = len(self.classes_)
         if any(width < 1 for width in self.hidden):
             raise InputError(f"hidden: {tuple(self.hidden)}; each layer needs at least 1 unit")
+        method = Method.parse(self.method) if isinstance(self.method, str) else None
+        if method is not None and (method.order or method.head or method.stages):
+            raise InputError(
+                f"method: {method}; here a method is a mix and a loss; orders, heads and stages are not"
+            )
         self.mix_ = (
-            Line(self.method).mix(classes, counts)
-            if isinstance(self.method, str)
-            else self.method(classes, class_counts=counts)
+            method.make_mix(classes, counts)
+            if method is not None
+            else self.method(classes, class_counts=counts)  # type: ignore[operator]
         )
-        self._criterion = (
-            losses.criterion(self.criterion) if isinstance(self.criterion, str) else self.criterion
-        )
+        if isinstance(self.criterion, str):
+            parts = [Spec.parse(part) for part in self.criterion.split("+") if part]
+            named = [losses.loss(part.name, **part.as_dict()) for part in parts if part.name != PLAIN]
+            own = [] if method is None or not method.losses else [method.make_loss()]
+            self._loss = losses.put_together([*own, *named])
+        else:
+            self._loss = losses.as_loss(self.criterion)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.model_ = MLP(data.shape[1:], classes, hidden=self.hidden)
         fit_normalization(self.model_, _Drawn(data, rows.draw(self._generator)), batch_size=1024)
-        self._optimizer: Optimizer = make_optimizer(self.model_, self._settings(rows))
+        self._optimizer: Optimizer = make_optimizer(
+            self.model_, self._settings(rows), [*self._loss.parameters()]
+        )
 
     def _settings(self, rows: WeightedRows) -> Settings:
         return Settings(
@@ -267,10 +282,19 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         drawn = rows.draw(self._generator)
         total = torch.zeros((), dtype=torch.float64)
         self.model_.train()
+        divided = can_divide(self.model_, self.mix_)
         for batch in drawn.tensor_split(_steps(rows, settings)):
-            with self.mix_(labels[batch], self._generator):
-                logits = self.model_(data.index_select(0, batch))
-            loss = self.mix_.loss(logits, self._criterion)
+            if "progress" in self._loss.needs:
+                self.mix_.observe(progress=min(len(self.loss_curve_) / self.epochs, 1.0))
+            loss = mixed_loss(
+                self.model_,
+                self.mix_,
+                data.index_select(0, batch),
+                labels[batch],
+                self._loss,
+                divided=divided,
+                generator=self._generator,
+            )
             self._optimizer.zero_grad()
             torch.autograd.backward(loss)
             self._optimizer.step()
@@ -306,9 +330,9 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 @contextmanager
-def _attached(mix: Mix, model: MLP) -> Iterator[None]:
+def _attached(mix: Mix, model: MLP, loss: Loss) -> Iterator[None]:
     """A mix on a model for as long as it trains, so that what is left is a plain network, to be kept and copied."""
-    mix.attach(model)
+    mix.attach(model, loss=loss)
     try:
         yield
     finally:

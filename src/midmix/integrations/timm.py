@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from midmix.errors import InputError
 from midmix.integrations.extra import missing
-from midmix.mixing import Criterion, Features, Mix, cross_entropy
+from midmix.mixing import Features, Loss, Mix, RowLoss, cross_entropy
 from midmix.mixing.site import Change
 
 try:
@@ -87,7 +87,7 @@ class MixTask(ClassificationTask):  # type: ignore[misc]
     Args:
         model: of timm, on its device.
         mix: attached to it here.
-        criterion: any per-sample loss (`midmix.losses.Criterion`).
+        criterion: any per-sample loss , or a loss of `midmix.losses`.
         device, dtype, verbose: as timm's task takes them.
     """
 
@@ -95,7 +95,7 @@ class MixTask(ClassificationTask):  # type: ignore[misc]
         self,
         model: nn.Module,
         mix: Mix,
-        criterion: Criterion = cross_entropy,
+        criterion: Loss | RowLoss = cross_entropy,
         *,
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from midmix.errors import InputError
 from midmix.integrations.extra import missing
-from midmix.mixing import Criterion, Features, Mix, cross_entropy
+from midmix.mixing import Features, Loss, Mix, RowLoss, cross_entropy
 
 try:
     from transformers import Trainer, TrainerCallback
@@ -32,7 +32,7 @@ class MixTrainerMixin:
 
     Args:
         mix: attached to the model here.
-        criterion: any per-sample loss (`midmix.losses.Criterion`).
+        criterion: any per-sample loss , or a loss of `midmix.losses`.
         Others: as the Trainer takes them.
 
     Raises:
@@ -41,7 +41,9 @@ class MixTrainerMixin:
             GPT-like ones do: it has no features to mix.
     """
 
-    def __init__(self, *args: Any, mix: Mix, criterion: Criterion = cross_entropy, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, mix: Mix, criterion: Loss | RowLoss = cross_entropy, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         trainer: Any = self
         if trainer.compute_loss_func is not None or trainer.args.label_smoothing_factor:

@@ -1,7 +1,35 @@
-"""Per-sample criteria for long tails. Every one goes with every mix: `mix.loss(logits, criterion)`."""
+"""Losses for long tails, as assignments of parts: adjust × base × weight. Every one goes with every mix."""
 
-from midmix.losses.prior import BalancedSoftmax
-from midmix.losses.registry import criteria, criterion
-from midmix.mixing.criterion import Criterion, cross_entropy
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["BalancedSoftmax", "Criterion", "criteria", "criterion", "cross_entropy"]
+from midmix.losses.compose import ComposedLoss, CrossEntropy
+from midmix.losses.parts import Adjust, Base, Term, Weight, class_weights
+from midmix.losses.registry import LOSSES, loss, loss_options, losses, put_together
+from midmix.mixing.context import Loss, LossContext, PlainLoss, as_loss
+
+__all__ = [
+    "LOSSES",
+    "Adjust",
+    "Base",
+    "ComposedLoss",
+    "CrossEntropy",
+    "Loss",
+    "LossContext",
+    "PlainLoss",
+    "Term",
+    "Weight",
+    "as_loss",
+    "class_weights",
+    "loss",
+    "loss_options",
+    "losses",
+    "put_together",
+]
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """A loss of this name: `midmix.losses.balanced_softmax`."""
+    if not name.startswith("_") and name in LOSSES.names():
+        return LOSSES.find(name)
+    raise AttributeError(f"module 'midmix.losses' has no attribute {name!r}")

@@ -1,39 +1,74 @@
-"""The criteria that have names."""
+"""The losses that have names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from midmix.errors import unknown
-from midmix.losses.prior import BalancedSoftmax
-from midmix.mixing.criterion import Criterion, cross_entropy
+from midmix.errors import InputError
+from midmix.losses.compose import ComposedLoss
+from midmix.mixing.context import Loss, as_loss
+from midmix.registry import Registry, check_options, options_of
 
-CRITERIA: dict[str, Callable[[], Criterion]] = {
-    "cross_entropy": lambda: cross_entropy,
-    "balanced_softmax": BalancedSoftmax,
-}
+LOSSES: Registry[Callable[..., Any]] = Registry("loss", "midmix.losses", "midmix.losses.recipes")
+"""Functions that make a loss, by name: ours are in `midmix.losses.recipes`."""
 
 
-def criteria() -> tuple[str, ...]:
-    """The names that `criterion` knows.
+def losses() -> tuple[str, ...]:
+    """The names that `loss` knows.
 
     Example:
-        >>> criteria()
-        ('cross_entropy', 'balanced_softmax')
+        >>> "balanced_softmax" in losses()
+        True
     """
-    return tuple(CRITERIA)
+    return LOSSES.names()
 
 
-def criterion(name: str) -> Criterion:
-    """The per-sample loss of this name.
+def loss_options(name: str) -> dict[str, Any]:
+    """The options of the loss of this name, with their defaults.
 
     Raises:
         InputError: for an unknown name, with the nearest valid ones.
+    """
+    return options_of(LOSSES.find(name))
+
+
+def loss(name: str, **options: Any) -> Loss:
+    """A fresh loss of this name.
+
+    Raises:
+        InputError: for an unknown name or option, with the nearest valid ones; for a value that an option cannot have.
 
     Example:
-        >>> criterion("balanced_softmax")
-        BalancedSoftmax()
+        >>> loss("balanced_softmax", tau=0.5).absorbs
+        0.5
     """
-    if name not in CRITERIA:
-        raise unknown("criterion", name, CRITERIA)
-    return CRITERIA[name]()
+    make = LOSSES.find(name)
+    known = options_of(make)
+    if {"logits", "labels"} <= known.keys():  # somebody's own loss itself, not a function that makes one
+        if options:
+            raise InputError(f"loss {name!r}: is a function of logits and labels, and takes no options")
+        return as_loss(make)
+    check_options(name, options, known)
+    return as_loss(make(**options))
+
+
+def put_together(parts: list[Loss]) -> Loss:
+    """One loss of several: what `a+b` stands for.
+
+    Raises:
+        InputError: where two are the loss of a row, or one that is not put together from parts is not alone.
+    """
+    if not parts:
+        return loss("cross_entropy")
+    if len(parts) == 1:
+        return parts[0]
+    total = ComposedLoss()
+    for part in parts:
+        if not isinstance(part, ComposedLoss):
+            raise InputError(
+                f"loss: {part} is not put together from parts, so nothing can be added to it; leave the others out, or "
+                "return a midmix.losses.ComposedLoss"
+            )
+        total = total + part
+    return total

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from torch.utils.module_tracker import ModuleTracker
 
 from midmix.errors import InputError
 from midmix.mixing.plan import Plan
@@ -21,6 +22,7 @@ from midmix.mixing.site import Features, Forward, Site
 # change, and would compile anew for every batch size.
 RUNNING: dict[int, Plan] = {}
 KEYS = itertools.count()
+_TRACKER = ModuleTracker()
 
 
 class Attachment:
@@ -31,9 +33,18 @@ class Attachment:
         sites: where it is mixed; a plan says by its number which of them it is for.
         num_classes: C.
         watch: whether the clean logits of every training batch are wanted.
+        keep: where the features are that a loss asks for; None where none does.
     """
 
-    def __init__(self, model: nn.Module, sites: tuple[Site, ...], num_classes: int, *, watch: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        sites: tuple[Site, ...],
+        num_classes: int,
+        *,
+        watch: bool,
+        keep: Features | None = None,
+    ) -> None:
         self.model = model
         self.key = next(KEYS)
         self.passes: list[
@@ -43,13 +54,20 @@ class Attachment:
         self.reached = False  # the plan's site was passed, mixing or not
         self.mixed = False  # rows were mixed there
         self.observed = False  # the batch's clean logits were counted
+        self.stale = False  # the model has trained outside of a block since the last one
         self.clean_logits: Tensor | None = None
+        self.features: Tensor | None = None  # as they entered the classifier, mixed
+        self.keep = keep
+        self.keep_head: nn.Module | None = None
         self.handles: list[RemovableHandle] = []
         self.watch = watch
         try:
             for number, site in enumerate(sites):
                 change = partial(self._change, number, isinstance(site, Features))
                 self.handles += site.hook(model, num_classes, change)
+            if keep is not None:  # after the mixing, so that what is kept is what the head sees
+                self.keep_head = keep.classifier(model, num_classes)
+                self.handles += keep.hook(model, num_classes, self._see)
         except InputError:
             self.remove()
             raise
@@ -59,8 +77,8 @@ class Attachment:
         """Mixes by this plan, until the block ends, whenever the model runs in training mode."""
         RUNNING[self.key] = plan
         self._note(plan)
-        self.reached = self.mixed = self.observed = False
-        self.clean_logits = None
+        self.reached = self.mixed = self.observed = self.stale = False
+        self.clean_logits = self.features = None
         try:
             yield
         finally:
@@ -91,6 +109,7 @@ class Attachment:
                 plan = self._repeated()
             else:
                 self._note(None)
+                self.stale = True
         if plan is None or plan.site != number:
             return activations
         self.reached = True
@@ -102,6 +121,11 @@ class Attachment:
         if features and watching:
             self.clean_logits = _answer(module, activations, again)
         return plan.apply(activations)
+
+    def _see(self, module: nn.Module, features: Tensor, again: Forward) -> Tensor:
+        if RUNNING.get(self.key) is not None:
+            self.features = features.flatten(1)
+        return features
 
     def _note(self, plan: Plan | None) -> None:
         """Notes a training pass, in a block or (None) outside."""
@@ -123,7 +147,7 @@ class Attachment:
 
 def _recomputing() -> bool:
     """Whether a backward pass runs: gradient checkpointing then repeats the forward pass, and so must the mixing."""
-    return torch._C._current_graph_task_id() != -1
+    return bool(_TRACKER.is_bw)
 
 
 def _answer(head: nn.Module, features: Tensor, again: Forward) -> Tensor:

@@ -16,14 +16,14 @@ Curve = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Exponential:
+class ExponentialCurve:
     """`λ = exp(-β · acc)`, the paper's curve (arXiv 2401.14696); β = 0.67 ends at 0.512, β = ln 2 at 0.5.
 
     Raises:
         InputError: where β is negative or above ln 2, with which λ would leave `[0.5, 1]`.
 
     Example:
-        >>> Exponential()(torch.tensor([0.0, 1.0]))
+        >>> ExponentialCurve()(torch.tensor([0.0, 1.0]))
         tensor([1.0000, 0.5117])
     """
 
@@ -40,11 +40,11 @@ class Exponential:
 
 
 @dataclass(frozen=True)
-class Straight:
+class LinearCurve:
     """`λ = 1 - acc / 2`: the straight line from 1 to 0.5.
 
     Example:
-        >>> Straight()(torch.tensor([0.0, 0.5, 1.0]))
+        >>> LinearCurve()(torch.tensor([0.0, 0.5, 1.0]))
         tensor([1.0000, 0.7500, 0.5000])
     """
 
@@ -53,11 +53,11 @@ class Straight:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class CosineCurve:
     """`λ = 0.75 + 0.25 cos(π · acc)`: flat at both ends.
 
     Example:
-        >>> Cosine()(torch.tensor([0.0, 0.5, 1.0]))
+        >>> CosineCurve()(torch.tensor([0.0, 0.5, 1.0]))
         tensor([1.0000, 0.7500, 0.5000])
     """
 
@@ -66,14 +66,14 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class Power:
-    """`λ = 1 - acc^p / 2`: late mixing for p above 1, early for p below 1, `Straight` at p = 1.
+class PowerCurve:
+    """`λ = 1 - acc^p / 2`: late mixing for p above 1, early for p below 1, `LinearCurve` at p = 1.
 
     Raises:
         InputError: where p is not above 0.
 
     Example:
-        >>> Power(2)(torch.tensor([0.0, 0.5, 1.0]))
+        >>> PowerCurve(2)(torch.tensor([0.0, 0.5, 1.0]))
         tensor([1.0000, 0.8750, 0.5000])
     """
 

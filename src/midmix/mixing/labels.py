@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from midmix.mixing.plan import Plan, Targets
+from midmix.mixing.context import Targets
+from midmix.mixing.plan import Plan
 
 
 class Labels(Protocol):

@@ -13,13 +13,36 @@ from torch import Tensor, nn
 from midmix.errors import InputError
 from midmix.mixing.attachment import Attachment
 from midmix.mixing.blend import Blend, Linear
-from midmix.mixing.criterion import Criterion, cross_entropy
+from midmix.mixing.context import HINTS, Loss, RowLoss, as_loss, cross_entropy
 from midmix.mixing.labels import Labels, OneSided
 from midmix.mixing.pairing import Pairing
 from midmix.mixing.plan import CleanTerm, Plan
 from midmix.mixing.prior import Prior
 from midmix.mixing.ratio import AccuracyRatio, Ratio
 from midmix.mixing.site import Features, RandomSite, Site, draw_index
+
+
+class Batch:
+    """One batch in its block: the plan that it is mixed by, and its loss.
+
+    Attributes:
+        plan: as `Mix.plan` draws it.
+    """
+
+    def __init__(self, mix: Mix, plan: Plan) -> None:
+        self._mix, self.plan = mix, plan
+
+    def loss(self, logits: Tensor, loss: Loss | RowLoss | None = None) -> Tensor:
+        """`mix.loss(logits, loss)`, of this batch and no other.
+
+        Raises:
+            InputError: as `Mix.loss` does, and where another block has begun since.
+        """
+        if self._mix._plan is not self.plan:
+            raise InputError(
+                "loss: another batch's block has begun since; take a batch's loss before the next one"
+            )
+        return self._mix.loss(logits, loss)
 
 
 class Mix(nn.Module):
@@ -54,6 +77,9 @@ class Mix(nn.Module):
         torch.Size([])
     """
 
+    progress: Tensor
+    _counts: Tensor | None
+
     def __init__(
         self,
         pairing: Pairing,
@@ -79,6 +105,15 @@ class Mix(nn.Module):
         self.num_classes = num_classes
         self.clean_weight = float(clean_weight)
         self.prior = Prior(num_classes, class_counts)
+        self.register_buffer(
+            "_counts",
+            None if class_counts is None else torch.as_tensor(class_counts).float(),
+            persistent=False,
+        )
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+        self._knows_progress = False
+        self._loss: Loss = as_loss(cross_entropy)
+        self._generator: torch.Generator | None = None
         self._attachment: Attachment | None = None
         self._sites = 1
         self._plan: Plan | None = None
@@ -100,11 +135,21 @@ class Mix(nn.Module):
         partner = self.pairing(labels, self.num_classes, generator)
         weight = self.ratio.draw(labels, generator)
         plan = replace(
-            self.labels(labels, partner, weight), blend=self.blend, site=draw_index(self._sites, generator)
+            self.labels(labels, partner, weight),
+            blend=self.blend,
+            site=draw_index(self._sites, generator),
+            mixes=getattr(self.pairing, "mixes", True),
         )
         self.prior.count(plan)
         clean = CleanTerm(self.clean_weight, self.prior.of_data()) if self.clean_weight else None
-        return replace(plan, prior=self.prior.of_targets(), clean=clean)
+        return replace(
+            plan, prior=self.prior.of_targets(), clean=clean, counts=self._counts, progress=self._told
+        )
+
+    @property
+    def _told(self) -> Tensor | None:
+        """The progress, where somebody has told it."""
+        return self.progress if self._knows_progress else None
 
     def observe(
         self,
@@ -112,41 +157,74 @@ class Mix(nn.Module):
         labels: Tensor | None = None,
         *,
         accuracy: float | Tensor | None = None,
+        progress: float | None = None,
     ) -> None:
         """Shows the ratio a batch's *clean* logits `[B, C]` and labels `[B]`, or tells it the accuracy in `[0, 1]`.
 
-        An attached mix observes by itself. Over several processes the accuracy is that of all of them.
+        An attached mix observes logits by itself. Over several processes the accuracy is that of all of them.
+
+        Args:
+            logits, labels: of clean rows.
+            accuracy: in place of them.
+            progress: share of the training that is done, in `[0, 1]`, for losses that change on the way (`drw`).
 
         Raises:
-            InputError: where neither or both are given, or the accuracy is out of `[0, 1]`.
+            InputError: where nothing is given, or both logits and an accuracy, or a share is out of `[0, 1]`.
         """
+        if progress is not None:
+            if not 0 <= progress <= 1:
+                raise InputError(f"progress: {progress:g} is a share and must lie in [0, 1]")
+            self.progress.fill_(progress)
+            self._knows_progress = True
+            if logits is None and labels is None and accuracy is None:
+                return
         if accuracy is not None and logits is None and labels is None:
             self.ratio.observe_accuracy(accuracy)
         elif accuracy is None and logits is not None and labels is not None:
+            if self.ratio.needs_clean_logits and logits.dim() == 2 and logits.shape[1] != self.num_classes:
+                raise InputError(
+                    f"clean logits: {logits.shape[1]} columns for {self.num_classes} classes, so they are no answer of "
+                    "the classifier; name the classifier as the site, or tell the accuracy: accuracy='given'"
+                )
             self.ratio.observe(logits.detach(), labels)
         else:
-            raise InputError("observe: give either clean logits and labels, or accuracy=")
+            raise InputError("observe: give either clean logits and labels, or accuracy=, or progress=")
 
     def end_epoch(self) -> None:
         """Says that an epoch is over, for a ratio that follows the last epoch's accuracy."""
         self.ratio.end_epoch()
 
-    def attach(self, model: nn.Module, site: Site | str | None = None) -> Mix:
+    def attach(
+        self, model: nn.Module, site: Site | str | None = None, *, loss: Loss | RowLoss | None = None
+    ) -> Mix:
         """Hooks this mix into a model, which is not changed otherwise, and returns it.
 
         Args:
             model: any network. The mix's buffers move to the device of its parameters.
             site: where to mix, in place of the mix's own site; a string names the classifier ("fc").
+            loss: what `mix.loss(logits)` takes where it is not told; cross-entropy until one is given. One that asks
+                for features or the head has to be given here, so that they are kept for it.
 
         Raises:
-            InputError: where the site is not found in the model, or does not go with the ratio; the mix then stays
-                as it was.
+            InputError: where the site is not found in the model, or does not go with the ratio; where the loss asks for
+                class counts that the mix was not given; the mix then stays as it was.
         """
+        judge = self._loss if loss is None else as_loss(loss)
+        if "counts" in judge.needs and self._counts is None:
+            raise InputError(
+                f"{judge}: needs counts; {HINTS['counts']}, such as balanced_am_mixup(C, class_counts=…)"
+            )
+        features = Features() if {"features", "head"} & judge.needs else None
         place = self.site if site is None else Features(site) if isinstance(site, str) else site
         self._check_parts(place)
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
-        attachment = Attachment(model, sites, self.num_classes, watch=self.ratio.watches)
+        if features is not None and isinstance(place, Features):
+            features = place
+        attachment = Attachment(
+            model, sites, self.num_classes, watch=self.ratio.needs_clean_logits, keep=features
+        )
         self.remove()
+        self._loss = judge
         self.site, self._attachment = place, attachment
         self._sites = len(sites)
         parameter = next(model.parameters(), None)
@@ -160,8 +238,10 @@ class Mix(nn.Module):
 
     def forward(
         self, labels: Tensor, generator: torch.Generator | None = None
-    ) -> AbstractContextManager[Plan]:
-        """`with mix(labels): logits = model(inputs)` mixes this one batch, where the model trains.
+    ) -> AbstractContextManager[Batch]:
+        """`with mix(labels) as batch: logits = model(inputs)` mixes this one batch, where the model trains.
+
+        Its loss is `batch.loss(logits)`, or `mix.loss(logits)` before the next block begins.
 
         Raises:
             InputError: where no model is attached; as `plan` does.
@@ -174,19 +254,19 @@ class Mix(nn.Module):
     @contextmanager
     def _block(
         self, attachment: Attachment, labels: Tensor, generator: torch.Generator | None
-    ) -> Iterator[Plan]:
+    ) -> Iterator[Batch]:
         if attachment.training:
             plan = self.plan(labels, generator)
         else:  # nothing is drawn, nothing is counted
             self._check(labels)
             plan = self._unmixed(labels)
-        self._plan = plan
+        self._plan, self._generator = plan, generator
         with attachment.run(plan):
-            yield plan
+            yield Batch(self, plan)
         if attachment.clean_logits is not None and self.training:
             self.observe(attachment.clean_logits, labels)
 
-    def loss(self, logits: Tensor, criterion: Criterion = cross_entropy) -> Tensor:
+    def loss(self, logits: Tensor, loss: Loss | RowLoss | None = None) -> Tensor:
         """The loss of the batch that the last `with mix(labels)` was for.
 
         `logits` is what the model returned there, be it as many rows as the batch or more: one a mixed
@@ -194,13 +274,19 @@ class Mix(nn.Module):
 
         Args:
             logits: `[R, C]`.
-            criterion: any per-sample loss (`Criterion`).
+            loss: of `midmix.losses`, or any per-sample loss; that which `attach` was given where None.
 
         Raises:
-            InputError: where no such block came before, the model did not pass the site, or rows do not fit.
+            InputError: where no such block came before, the model has since run in training mode outside of a block,
+                the model did not pass the site, or rows do not fit.
         """
         if self._plan is None or self._attachment is None:
             raise InputError("loss: comes after `with mix(labels): logits = model(inputs)`")
+        if self._attachment.stale:
+            raise InputError(
+                "loss: the model has run in training mode outside of a block since the last `with mix(labels)`, and "
+                "these logits may be of other rows; write `with mix(labels): logits = model(inputs)` for every batch"
+            )
         if not self._attachment.reached:
             raise InputError(
                 f"loss: the model ran without passing {self.site!r}; call it inside the block, name another site, "
@@ -208,12 +294,15 @@ class Mix(nn.Module):
             )
         plan = self._plan
         if not self._attachment.mixed:  # the model is in evaluation mode
-            return self._unmixed(plan.labels).loss(logits, criterion)
+            return self._unmixed(plan.labels).loss(logits, self._loss if loss is None else loss)
         clean = plan.split(logits)[1]
         if clean is not None and self.training and not self._attachment.observed:
             self._attachment.observed = True  # once a batch, however many losses are taken of it
             self.observe(clean, plan.labels)
-        return plan.loss(logits, criterion)
+        judge = self._loss if loss is None else as_loss(loss)
+        kept = self._attachment.features if {"features", "head"} & judge.needs else None
+        head = None if self._attachment.keep is None else self._attachment.keep_head
+        return plan.loss(logits, judge, features=kept, head=head, generator=self._generator)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Buffers move with the module but stay in float32: counts in half precision would stop counting."""
@@ -225,7 +314,8 @@ class Mix(nn.Module):
         return self
 
     def _unmixed(self, labels: Tensor) -> Plan:
-        return Plan.unmixed(labels, prior=self.prior.of_data())
+        plan = Plan.unmixed(labels, prior=self.prior.of_data())
+        return replace(plan, counts=self._counts, progress=self._told)
 
     def _check_parts(self, site: Site) -> None:
         """Raises where parts cannot go together."""
@@ -234,7 +324,7 @@ class Mix(nn.Module):
             raise InputError(
                 f"site: {site!r} is none; give the classifier's name in quotes, or Input(), Hidden('…'), Features()"
             )
-        if ratio.watches and self.clean_weight == 0 and not isinstance(site, Features):
+        if ratio.needs_clean_logits and self.clean_weight == 0 and not isinstance(site, Features):
             raise InputError(
                 f"{type(ratio).__name__} follows the accuracy of clean features, and {site!r} shows mixed ones "
                 "only: use site=Features(), or clean_weight above 0, or accuracy='given' with mix.observe(accuracy=…)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -24,12 +24,14 @@ class Pairing(Protocol):
 
 @dataclass(frozen=True)
 class SelfPairs:
-    """Every row is its own partner: nothing is mixed.
+    """Every row is its own partner: nothing is mixed (`mixes` says so to a plan).
 
     Example:
         >>> SelfPairs()(torch.tensor([0, 1, 1]), num_classes=2)
         tensor([0, 1, 2])
     """
+
+    mixes: ClassVar[bool] = False
 
     def __call__(self, labels: Tensor, num_classes: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.arange(len(labels), device=labels.device)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from midmix.errors import InputError
 from midmix.mixing.blend import Blend, Linear
-from midmix.mixing.criterion import Criterion, cross_entropy, per_row
-
-Targets = tuple[tuple[Tensor, Tensor], ...]
-"""Weighted hard labels: pairs of `labels [R]` and `weight [R]`; the weights of a row sum to 1."""
+from midmix.mixing.context import Loss, LossContext, RowLoss, Targets, as_loss, cross_entropy, in_float32
 
 
 @dataclass(frozen=True, eq=False)
 class CleanTerm:
-    """The batch's own rows, unmixed, held against their own labels with a weight of its own."""
+    """The batch's own rows, unmixed, held against their own labels, beside the mixed ones.
+
+    The loss is the weighted mean of both, `(mixed + w · clean) / (1 + w)`, so that a clean term adds no learning rate.
+    """
 
     weight: float
     prior: Tensor | None = None
@@ -38,9 +38,12 @@ class Plan:
         targets: pairs of `(labels [R], weight [R])`, the weights summing to 1 a row.
         owner: `[R]`, index into the batch; None where row r belongs to row r.
         prior: `[C]`, how often each class is a target of such plans, as shares; None where nobody counted.
+        counts: `[C]`, training rows of each class in the data; None where they are not known.
+        progress: share of the training that is done, a scalar; None where nobody has said.
         clean: the added term on unmixed rows, if any.
         blend: how two rows become one.
         site: which of a mix's sites it is for.
+        mixes: whether any row is mixed; False where each is known to be its own partner.
 
     Example:
         >>> y = torch.tensor([0, 1])
@@ -57,16 +60,24 @@ class Plan:
     targets: Targets
     owner: Tensor | None = None
     prior: Tensor | None = None
+    counts: Tensor | None = None
+    progress: Tensor | None = None
     clean: CleanTerm | None = None
     blend: Blend = field(default_factory=Linear)
     site: int = 0
+    mixes: bool = True
 
     @classmethod
     def unmixed(cls, labels: Tensor, prior: Tensor | None = None) -> Plan:
         """The plan that leaves every row of the batch as it is, under its own label."""
         ones = torch.ones(len(labels), device=labels.device)
         return cls(
-            labels, torch.arange(len(labels), device=labels.device), ones, ((labels, ones),), prior=prior
+            labels,
+            torch.arange(len(labels), device=labels.device),
+            ones,
+            ((labels, ones),),
+            prior=prior,
+            mixes=False,
         )
 
     def apply(self, features: Tensor) -> Tensor:
@@ -76,32 +87,55 @@ class Plan:
             InputError: where the rows are not as many as the labels, or not a tensor of floating point.
         """
         self._check(features)
+        if not self.mixes and self.owner is None and self.clean is None:
+            return features
         own = features if self.owner is None else features[self.owner]
         mixed = self.blend(own, features[self.partner], self.weight)
         return mixed if self.clean is None else torch.cat([mixed, features])
 
-    def loss(self, logits: Tensor, criterion: Criterion = cross_entropy) -> Tensor:
-        """`mean_r Σ_t weight_tr · criterion(logits_r, label_tr)`, plus the clean term's mean times its weight.
+    def loss(
+        self,
+        logits: Tensor,
+        loss: Loss | RowLoss = cross_entropy,
+        *,
+        features: Tensor | None = None,
+        head: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """`mean_r Σ_t weight_tr · loss(logits_r, label_tr)`; with a clean term the weighted mean of both.
 
         Args:
             logits: `[R, C]`, or `[R + B, C]` with a clean term: the head's answer to `apply`'s rows.
-            criterion: any per-sample loss. One that needs a class prior is given that of its own rows' owners.
+            loss: of `midmix.losses`, or any function of logits and labels that gives a loss a row. It is told all that
+                the plan knows: the prior of its own rows' owners, the data's counts, how far the training is.
+            features: `[R, D]` or `[R + B, D]`, what entered the head, for losses that ask for them.
+            head: the classifier, likewise.
+            generator: of the loss's own draws, if it has any.
 
         Returns:
             A scalar, in float32 at least; 0 for a batch of no rows.
 
         Raises:
-            InputError: where the rows do not fit the plan or the criterion has averaged already.
+            InputError: where the rows do not fit the plan, the loss has averaged already, or asks for what nobody gave.
         """
+        judge = as_loss(loss)
         mixed, clean = self.split(logits)
-        losses = torch.stack(
-            [weight * per_row(criterion, mixed, labels, self.prior) for labels, weight in self.targets]
+        context = in_float32(LossContext(
+            mixed, self.targets, self.prior, self.counts, self.progress,
+            None if features is None else features[: len(mixed)], head, generator,
+        ))  # fmt: skip
+        total = judge.mean(context)
+        if self.clean is None or clean is None:
+            return total
+        ones = torch.ones(len(clean), device=clean.device)
+        of_clean = replace(
+            context,
+            logits=clean.to(context.logits.dtype),
+            targets=((self.labels, ones),),
+            prior=self.clean.prior,
+            features=None if features is None else features[len(mixed) :],
         )
-        total = losses.sum() / max(len(self.partner), 1)
-        if self.clean is not None and clean is not None:
-            own = per_row(criterion, clean, self.labels, self.clean.prior)
-            total = total + self.clean.weight * own.sum() / max(len(own), 1)
-        return total
+        return (total + self.clean.weight * judge.mean(of_clean)) / (1 + self.clean.weight)
 
     def split(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows of the mixed part `[R, …]` and of the clean term `[B, …]` (None where the plan has none).

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
+from midmix.mixing.counts import DecayedCounts, over_processes
 from midmix.mixing.plan import Plan
-from midmix.mixing.tally import Tally, over_processes
 
 WINDOW = 100_000  # samples; long, because a class with one sample in ten thousand must be remembered
 
@@ -31,7 +31,7 @@ class Prior(nn.Module):
             that is learnt, from one sample spread evenly.
 
     Raises:
-        InputError: where the counts are not a whole number, 0 or more, for each class.
+        InputError: where the counts are not a number, 0 or more, for each class.
 
     Example:
         >>> Prior(3, class_counts=[90, 9, 1]).of_targets()
@@ -48,10 +48,18 @@ class Prior(nn.Module):
             start = start / start.sum()
         # Not saved: it is the constructor's argument.
         self.register_buffer("given", None if class_counts is None else start, persistent=False)
-        self.targets = Tally(num_classes, window=WINDOW)
-        self.data = Tally(num_classes, window=WINDOW)
+        self.targets = DecayedCounts(num_classes, window=WINDOW)
+        self.data = DecayedCounts(num_classes, window=WINDOW)
         self.targets.counts.copy_(start)
         self.data.counts.copy_(start)
+
+    @torch.no_grad()
+    def start_from(self, shares: Tensor) -> None:
+        """Takes these shares `[C]`, of sum 1, for those of the rows that are drawn, in place of the data's own."""
+        shares = shares.to(self.data.counts).clamp_min(1e-12)
+        self.given = shares
+        self.targets.counts.copy_(shares)
+        self.data.counts.copy_(shares)
 
     @torch.no_grad()
     def count(self, plan: Plan) -> None:
@@ -85,10 +93,10 @@ def _counts(given: Sequence[int] | Tensor, num_classes: int) -> Tensor:
         counts = torch.as_tensor(given, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         counts = torch.empty(0)
-    whole = counts.isfinite() & (counts >= 0) & (counts == counts.round())
-    if counts.shape != (num_classes,) or not bool(whole.all()) or not bool(counts.any()):
+    counted = counts.isfinite() & (counts >= 0)
+    if counts.shape != (num_classes,) or not bool(counted.all()) or float(counts.sum()) < 1.001:
         shown = given.tolist() if isinstance(given, Tensor) else given
         raise InputError(
-            f"class_counts: {shown} must be one count, a whole number of 0 or more, for each of {num_classes} classes"
+            f"class_counts: {shown} must be one count, 0 or more, for each of {num_classes} classes (no shares)"
         )
     return counts

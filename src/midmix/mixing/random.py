@@ -11,6 +11,11 @@ def uniform(count: int, device: torch.device, generator: torch.Generator | None)
     return torch.rand(count, generator=generator, device=_home(device, generator)).to(device)
 
 
+def normal(count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """`count` draws of N(0, 1), drawn where the generator lives, moved to `device`."""
+    return torch.randn(count, generator=generator, device=_home(device, generator)).to(device)
+
+
 def permutation(count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
     """A random permutation of `0 … count-1`, drawn where the generator lives, moved to `device`."""
     return torch.randperm(count, generator=generator, device=_home(device, generator)).to(device)

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError, unknown
-from midmix.mixing.curve import Curve, Exponential
+from midmix.mixing.counts import DecayedCounts, over_processes
+from midmix.mixing.curve import Curve, ExponentialCurve
 from midmix.mixing.random import symmetric_beta
-from midmix.mixing.tally import Tally, over_processes
 
 
 class Ratio(nn.Module):
     """Draws `weight [B]`, each row's own share λ. Its state is in buffers, so it is saved, moved and resumed.
 
     Attributes:
-        watches: whether it wants to see every batch's clean logits (`observe`).
+        needs_clean_logits: whether it wants to see every batch's clean logits (`observe`).
     """
 
-    watches: bool = False
+    needs_clean_logits: bool = False
 
     @property
     def value(self) -> Tensor:
@@ -120,7 +120,8 @@ class AccuracyRatio(Ratio):
     The accuracy is that of *clean* features; what the paper leaves open is a switch.
 
     Args:
-        curve: from accuracy to λ: `Exponential(0.67)` as in the paper, `Straight`, `Cosine`, `Power`, or any callable.
+        curve: from accuracy to λ: `ExponentialCurve(0.67)` as in the paper, `LinearCurve`, `CosineCurve`,
+            `PowerCurve`, or any callable.
         num_classes: C; needed where `balanced`.
         accuracy: "running", the mean over about the last `window` samples (default: it needs no epochs); "epoch",
             that of the last whole epoch, which ends with `end_epoch`; "given", only what `observe_accuracy` is
@@ -160,14 +161,14 @@ class AccuracyRatio(Ratio):
         if not window > 0:
             raise InputError(f"window: {window} samples; it must be above 0")
         self.num_classes = num_classes
-        self.curve = curve if curve is not None else Exponential()
+        self.curve = curve if curve is not None else ExponentialCurve()
         self.source = accuracy
         self.balanced = balanced
-        self.watches = accuracy != "given"
+        self.needs_clean_logits = accuracy != "given"
         cells = num_classes if balanced and num_classes is not None else 1
         memory = float("inf") if accuracy == "epoch" else window
         self.register_buffer("accuracy", torch.tensor(0.0))
-        self.tally = Tally(2, cells, window=memory)  # right answers and rows, by class where balanced
+        self.tally = DecayedCounts(2, cells, window=memory)  # right answers and rows, by class where balanced
 
     @property
     def value(self) -> Tensor:
@@ -175,7 +176,7 @@ class AccuracyRatio(Ratio):
 
     @torch.no_grad()
     def observe(self, logits: Tensor, labels: Tensor) -> None:
-        if not self.watches:
+        if not self.needs_clean_logits:
             return
         if logits.dim() != 2 or len(logits) != len(labels):
             raise InputError(

@@ -8,26 +8,30 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from torch import Tensor
 
-from midmix.errors import InputError, unknown
 from midmix.mixing.blend import Linear
-from midmix.mixing.curve import Exponential
+from midmix.mixing.curve import ExponentialCurve
 from midmix.mixing.labels import BothOwners, OneSided, TwoSided
 from midmix.mixing.mix import Mix
 from midmix.mixing.pairing import ClassBalancedPairs, InterClassPairs, RandomPairs, SelfPairs
 from midmix.mixing.ratio import AccuracyRatio, BetaRatio, FixedRatio
-from midmix.mixing.site import Features, Input, RandomSite, Site
+from midmix.mixing.site import Input, RandomSite, Site
+from midmix.registry import Registry, check_options, options_of
 
+RECIPES: Registry[Callable[..., Mix]] = Registry("method", "midmix.recipes", hyphens=True)
+"""Functions that make a mix of a number of classes and options, by name."""
 Accuracy = Literal["running", "epoch", "given"]
 
 
 class Settings(TypedDict, total=False):
     """What every recipe takes beside its own options; `Mix` says what they mean."""
 
+    site: Site | str | None
     class_counts: Sequence[int] | Tensor | None
     clean_weight: float
 
 
-def erm(num_classes: int, *, site: Site | str | None = None, **settings: Unpack[Settings]) -> Mix:
+@RECIPES.register
+def erm(num_classes: int, **settings: Unpack[Settings]) -> Mix:
     """Empirical risk minimisation: nothing is mixed; the baseline of every comparison.
 
     Example:
@@ -35,18 +39,15 @@ def erm(num_classes: int, *, site: Site | str | None = None, **settings: Unpack[
         >>> erm(num_classes=3).plan(torch.tensor([0, 2, 1])).weight
         tensor([1., 1., 1.])
     """
-    return Mix(
-        SelfPairs(), FixedRatio(1.0), OneSided(), Linear(), site or Features(),
-        num_classes=num_classes, **settings,
-    )  # fmt: skip
+    return Mix(SelfPairs(), FixedRatio(1.0), OneSided(), Linear(), num_classes=num_classes, **settings)
 
 
+@RECIPES.register
 def mixup(
     num_classes: int,
     *,
     alpha: float = 1.0,
     per_row: bool = False,
-    site: Site | str | None = None,
     **settings: Unpack[Settings],
 ) -> Mix:
     """Mixup (Zhang et al. 2018, arXiv 1710.09412, equation 1): inputs and labels, `λ ~ Beta(α, α)`.
@@ -67,18 +68,18 @@ def mixup(
         >>> len(plan.targets)
         2
     """
+    settings["site"] = settings.get("site") or Input()
     return Mix(
-        RandomPairs(), BetaRatio(alpha, per_row=per_row), TwoSided(), Linear(), site or Input(),
-        num_classes=num_classes, **settings,
-    )  # fmt: skip
+        RandomPairs(), BetaRatio(alpha, per_row=per_row), TwoSided(), num_classes=num_classes, **settings
+    )
 
 
+@RECIPES.register
 def manifold_mixup(
     num_classes: int,
     *,
     alpha: float = 2.0,
     per_row: bool = False,
-    site: Site | str | None = None,
     **settings: Unpack[Settings],
 ) -> Mix:
     """Manifold mixup (Verma et al. 2019, arXiv 1806.05236): as `mixup`, at a layer drawn anew for each batch.
@@ -93,22 +94,23 @@ def manifold_mixup(
         InputError: where α is not above 0, and as `Mix` does.
 
     Example:
+        >>> from midmix.mixing import Features
         >>> manifold_mixup(num_classes=10, site=RandomSite(Input(), Features())).site
         RandomSite(Input(), Features(name=None))
     """
+    settings["site"] = settings.get("site") or RandomSite()
     return Mix(
-        RandomPairs(), BetaRatio(alpha, per_row=per_row), TwoSided(), Linear(), site or RandomSite(),
-        num_classes=num_classes, **settings,
-    )  # fmt: skip
+        RandomPairs(), BetaRatio(alpha, per_row=per_row), TwoSided(), num_classes=num_classes, **settings
+    )
 
 
+@RECIPES.register
 def am_mixup(
     num_classes: int,
     *,
     beta: float = 0.67,
     accuracy: Accuracy = "running",
     balanced_accuracy: bool = False,
-    site: Site | str | None = None,
     **settings: Unpack[Settings],
 ) -> Mix:
     """Asymptotic midpoint mixup in its paper's form (arXiv 2401.14696): features, `λ = exp(-β · acc)`, one-sided.
@@ -132,20 +134,17 @@ def am_mixup(
         >>> mix.plan(torch.tensor([0, 2])).weight
         tensor([0.5117, 0.5117])
     """
-    ratio = AccuracyRatio(Exponential(beta), num_classes, accuracy=accuracy, balanced=balanced_accuracy)
-    return Mix(
-        InterClassPairs(), ratio, OneSided(), Linear(), site or Features(),
-        num_classes=num_classes, **settings,
-    )  # fmt: skip
+    ratio = AccuracyRatio(ExponentialCurve(beta), num_classes, accuracy=accuracy, balanced=balanced_accuracy)
+    return Mix(InterClassPairs(), ratio, OneSided(), Linear(), num_classes=num_classes, **settings)
 
 
+@RECIPES.register
 def balanced_am_mixup(
     num_classes: int,
     *,
     beta: float = 0.67,
     accuracy: Accuracy = "running",
     balanced_accuracy: bool = False,
-    site: Site | str | None = None,
     **settings: Unpack[Settings],
 ) -> Mix:
     """AM-mixup with class-balanced partners and both owners, a variant of this project's own for long tails.
@@ -164,28 +163,36 @@ def balanced_am_mixup(
         >>> balanced_am_mixup(num_classes=3).plan(torch.tensor([0, 2, 2])).targets[0][0]
         tensor([0, 2, 2, 2, 0, 0])
     """
-    ratio = AccuracyRatio(Exponential(beta), num_classes, accuracy=accuracy, balanced=balanced_accuracy)
-    return Mix(
-        ClassBalancedPairs(), ratio, BothOwners(), Linear(), site or Features(),
-        num_classes=num_classes, **settings,
-    )  # fmt: skip
+    ratio = AccuracyRatio(ExponentialCurve(beta), num_classes, accuracy=accuracy, balanced=balanced_accuracy)
+    return Mix(ClassBalancedPairs(), ratio, BothOwners(), Linear(), num_classes=num_classes, **settings)
 
 
-Recipe = Callable[..., Mix]
-RECIPES: dict[str, Recipe] = {
-    make.__name__.replace("_", "-"): make
-    for make in (erm, mixup, manifold_mixup, am_mixup, balanced_am_mixup)
-}
+@RECIPES.register
+def balanced_midpoint(num_classes: int, *, ratio: float = 0.5, **settings: Unpack[Settings]) -> Mix:
+    """Midpoints from the first step: class-balanced partners and both owners at one λ (compare arXiv 2210.13512).
+
+    The control for every schedule of λ; at `ratio=1` nothing is mixed and resampling is left alone.
+
+    Args:
+        num_classes: C.
+        ratio: λ, in [0.5, 1].
+
+    Example:
+        >>> import torch
+        >>> balanced_midpoint(num_classes=3).plan(torch.tensor([0, 2])).weight
+        tensor([0.5000, 0.5000, 0.5000, 0.5000])
+    """
+    return Mix(ClassBalancedPairs(), FixedRatio(ratio), BothOwners(), num_classes=num_classes, **settings)
 
 
 def recipes() -> tuple[str, ...]:
     """The names that `recipe` knows.
 
     Example:
-        >>> recipes()
-        ('erm', 'mixup', 'manifold-mixup', 'am-mixup', 'balanced-am-mixup')
+        >>> {"erm", "mixup", "am-mixup"} <= set(recipes())
+        True
     """
-    return tuple(RECIPES)
+    return RECIPES.names()
 
 
 def recipe_options(name: str) -> dict[str, Any]:
@@ -198,12 +205,9 @@ def recipe_options(name: str) -> dict[str, Any]:
         >>> recipe_options("mixup")
         {'alpha': 1.0, 'per_row': False, 'site': None, 'class_counts': None, 'clean_weight': 0.0}
     """
-    if name not in RECIPES:
-        raise unknown("method", name, RECIPES)
-    own = inspect.signature(RECIPES[name]).parameters.values()
     of_mix = inspect.signature(Mix).parameters
     return {
-        **{option.name: option.default for option in own if option.name not in ("num_classes", "settings")},
+        **options_of(RECIPES.find(name), without=("num_classes",)),
         **{shared: of_mix[shared].default for shared in Settings.__annotations__},
     }
 
@@ -218,17 +222,5 @@ def recipe(name: str, num_classes: int, **options: Any) -> Mix:
         >>> float(recipe("am-mixup", num_classes=10, beta=0.5).ratio.curve.beta)
         0.5
     """
-    known = recipe_options(name)
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of {name}", option, known)
-        _check_kind(f"{name}:{option}", options[option], known[option])
-    return RECIPES[name](num_classes, **options)
-
-
-def _check_kind(where: str, value: object, default: object) -> None:
-    kinds = {bool: "true or false", int: "a number", float: "a number"}
-    kind = kinds.get(type(default))
-    given = kinds.get(type(value))
-    if kind is not None and given != kind:
-        raise InputError(f"{where}={value}: must be {kind}")
+    check_options(name, options, recipe_options(name))
+    return RECIPES.find(name)(num_classes, **options)

@@ -1,7 +1,7 @@
 """Small networks for feature tables and small images, and a door to any other."""
 
 from midmix.models.build import NETWORKS, build
-from midmix.models.describe import Description, describe
+from midmix.models.describe import Description, describe, replace_module
 from midmix.models.mlp import MLP
 from midmix.models.normalize import Normalize, fit_normalization, to_float
 from midmix.models.resnet import ResNet
@@ -15,5 +15,6 @@ __all__ = [
     "build",
     "describe",
     "fit_normalization",
+    "replace_module",
     "to_float",
 ]

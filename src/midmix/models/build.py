@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from midmix.errors import InputError, unknown
-from midmix.models.external import external
+from midmix.models.external import OTHERS, external
 from midmix.models.mlp import MLP
 from midmix.models.resnet import ResNet
 
@@ -57,7 +57,7 @@ def build(
 
 
 def _build(network: str, shape: tuple[int, ...], num_classes: int, width: int | None) -> nn.Module:
-    if ":" in network:
+    if network in OTHERS:
         return external(network, shape, num_classes, width=width)
     if match := re.fullmatch(r"mlp((?:-[1-9]\d*)*)", network):
         return MLP(shape, num_classes, hidden=_hidden(network, match[1], width))
@@ -72,7 +72,11 @@ def _build(network: str, shape: tuple[int, ...], num_classes: int, width: int | 
                 "use mlp"
             )
         return ResNet(shape, num_classes, depth=int(match[1]), width=width or 16)
-    raise unknown("network", network, (*NETWORKS, "module:function"))
+    if ":" in network:
+        raise InputError(
+            f"network {network!r}: write module:function or file.py:function, such as my_networks:wide"
+        )
+    raise unknown("network", network, (*NETWORKS, *OTHERS.names(), "module:function"))
 
 
 def _hidden(network: str, sizes: str, width: int | None) -> tuple[int, ...]:

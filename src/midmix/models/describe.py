@@ -35,3 +35,18 @@ def describe(model: nn.Module) -> Description:
         widths=tuple(getattr(model, "widths", ())),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
+
+
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Puts a module in the place of another, wherever it stands in the model.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> replace_module(model, model[0], nn.Identity())
+        >>> model[0]
+        Identity()
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if child is old:
+                setattr(parent, name, new)

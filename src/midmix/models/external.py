@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from midmix.errors import InputError, unknown
+from midmix.errors import InputError
 from midmix.models.normalize import Normalize
+from midmix.registry import Registry, current_folder_importable
+
+OTHERS: Registry[Callable[..., object]] = Registry("network", "midmix.networks")
+"""Networks of installed packages, and `module:function`; ours are told by `build` from their names."""
 
 
 class External(nn.Module):
@@ -57,8 +57,8 @@ def external(name: str, shape: tuple[int, ...], num_classes: int, *, width: int 
         InputError: no such module or function, a function that does not take `num_classes`, or a result that
             is not a `torch.nn.Module` with logits of the right shape.
     """
-    with _current_folder_importable():
-        function = _function(name)
+    function = OTHERS.find(name)
+    with current_folder_importable():  # it may import more from there
         model = function(**_arguments(name, function, shape, num_classes, width))
     if not isinstance(model, nn.Module):
         raise InputError(
@@ -67,40 +67,6 @@ def external(name: str, shape: tuple[int, ...], num_classes: int, *, width: int 
     wrapped = External(name, model, shape)
     _try(wrapped, shape, num_classes)
     return wrapped
-
-
-@contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    """A command, unlike `python -m`, does not look for modules where the user stands."""
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-
-
-def _function(name: str) -> Callable[..., object]:
-    module_name, _, attribute = name.partition(":")
-    if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
-        raise InputError(f"network {name!r}: write module:function, such as my_networks:wide")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name + ".").startswith(error.name + "."):
-            raise InputError(
-                f"network {name!r}: no module {error.name!r} in the current folder or the installed packages"
-            ) from error
-        raise InputError(f"network {name!r}: importing {module_name!r} failed: {error}") from error
-    found: object = getattr(module, attribute, None)
-    if found is None:
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise unknown(f"function in module {module_name!r}", attribute, known)
-    if not callable(found):
-        raise InputError(
-            f"network {name!r}: {attribute!r} is {_kind(found)}, not a function that builds a network"
-        )
-    return found
 
 
 def _arguments(

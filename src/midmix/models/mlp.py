@@ -46,7 +46,12 @@ class MLP(nn.Module):
         """The name that `build` takes for this network."""
         return "-".join(map(str, ("mlp", *self.widths)))
 
+    def features(self, x: Tensor) -> Tensor:
+        """Inputs `[B, *shape]` to what enters the classifier `fc`, `[B, D]`."""
+        hidden: Tensor = self.hidden(self.normalize(x).flatten(1))
+        return hidden
+
     def forward(self, x: Tensor) -> Tensor:
         """Inputs `[B, *shape]` to logits `[B, num_classes]`."""
-        logits: Tensor = self.fc(self.hidden(self.normalize(x).flatten(1)))
+        logits: Tensor = self.fc(self.features(x))
         return logits

@@ -82,11 +82,15 @@ class ResNet(nn.Module):
         """The name that `build` takes for this network."""
         return f"resnet-{self.depth}"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images `[B, C, H, W]`, scaled to 0..1, to logits `[B, num_classes]`."""
+    def features(self, x: Tensor) -> Tensor:
+        """Images `[B, C, H, W]`, scaled to 0..1, to what enters the classifier `fc`, `[B, D]`."""
         x = self.stem(self.normalize(x))
         x = self.stage3(self.stage2(self.stage1(x)))
-        logits: Tensor = self.fc(x.mean((2, 3)))
+        return x.mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images `[B, C, H, W]`, scaled to 0..1, to logits `[B, num_classes]`."""
+        logits: Tensor = self.fc(self.features(x))
         return logits
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from midmix.training.settings import Settings
 
-_SPLIT = ("imbalance", "profile", "validation")
-_PLAIN = {"profile": "exp", "validation": 0.0, "skip_broken": False}
+_SPLIT = ("imbalance", "profile", "ranks", "validation")
+_PLAIN = {"profile": "exp", "ranks": "fixed", "validation": 0.0, "skip_broken": False}
 """What goes without saying beside the settings."""
 _NO_FLAGS = ("source", "seed")
 """Of how a source was read: `midmix train --seed` is that of the run."""
@@ -48,6 +48,7 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
     split = {name: about[name] for name in _SPLIT if name in about}
     if split.get("imbalance") is None:
         split.pop("profile", None)
+        split.pop("ranks", None)
     given = {**reading, **split, **about.get("settings", {})}
     return [
         part

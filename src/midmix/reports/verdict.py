@@ -186,7 +186,7 @@ class _Command:
         self.command = command
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(paste(self.command, options.max_width), style="cyan", overflow="fold")
+        yield Text(paste(self.command, options.max_width), style="cyan", no_wrap=True, overflow="ignore")
 
 
 def _finding(pairs: Pairs, aims: Sequence[Pairs]) -> Finding:

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from midmix.data import Source
+from midmix.data import Ranks, Source
 from midmix.errors import InputError
+from midmix.methods import Method
 from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
-from midmix.training.line import Line
 from midmix.training.run import Run, check_runs, finished, result_rows, train_run
 from midmix.training.settings import Settings
 
@@ -42,7 +42,7 @@ class Classify:
 
 def compare(
     source: Source,
-    lines: Sequence[Line],
+    lines: Sequence[Method],
     folder: Path,
     settings: Settings,
     *,
@@ -50,6 +50,7 @@ def compare(
     imbalance: float | None = None,
     profile: Literal["exp", "step"] = "exp",
     validation: float = 0.0,
+    ranks: Ranks = "fixed",
     jobs: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = print,
@@ -69,7 +70,7 @@ def compare(
         folder: made if it is not there.
         settings: how each network is trained.
         seeds: how many.
-        imbalance, profile, validation: as `draw_split` takes them.
+        imbalance, profile, validation, ranks: as `draw_split` takes them.
         jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
 
     Returns:
@@ -83,16 +84,16 @@ def compare(
         >>> from tempfile import TemporaryDirectory
         >>> from midmix.data import from_arrays
         >>> source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
-        >>> lines, settings = [Line("erm"), Line("am-mixup")], Settings(network="mlp-8", epochs=2)
+        >>> lines, settings = [Method.parse("erm"), Method.parse("am-mixup")], Settings(network="mlp-8", epochs=2)
         >>> with TemporaryDirectory() as folder:
         ...     results = compare(source, lines, Path(folder), settings, seeds=1, jobs=1)
         >>> results[["method", "seed", "epoch_choice"]].to_numpy().tolist()
         [['erm', 0, 'last'], ['erm', 0, 'test_oracle'], ['am-mixup', 0, 'last'], ['am-mixup', 0, 'test_oracle']]
     """
     check_seeds(seeds)
-    template = Run(lines[0], 0, settings, imbalance, profile, validation)
-    check_runs([replace(template, line=line) for line in lines], source)
-    runs = [replace(template, line=line, seed=seed) for seed in range(seeds) for line in lines]
+    template = Run(lines[0], 0, settings, imbalance, profile, validation, ranks=ranks)
+    check_runs([replace(template, method=line) for line in lines], source)
+    runs = [replace(template, method=line, seed=seed) for seed in range(seeds) for line in lines]
     run_all(
         Classify(source), runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part)
     )
@@ -109,7 +110,7 @@ def check_seeds(seeds: int) -> None:
         raise InputError(f"seeds: {seeds}; at least one is needed, and three for any claim")
 
 
-def collect(folder: Path, lines: Sequence[Line] = ()) -> pd.DataFrame:
+def collect(folder: Path, lines: Sequence[Method] = ()) -> pd.DataFrame:
     """Gathers the finished runs of a comparison's folder into `results.parquet`, and returns the table.
 
     These lines come first, in their order; then others that the folder holds, by name; within a line by seed.

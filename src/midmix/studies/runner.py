@@ -29,11 +29,11 @@ import torch
 from midmix.data import Source, place_of
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder, read_json, remove_parts
+from midmix.methods import Method
 from midmix.studies.claims import CLAIM, Claim, Heart, Owner, living, locked
 from midmix.studies.packed import pack, unpack
 from midmix.training.fit import Moment
 from midmix.training.identity import differences
-from midmix.training.line import Line
 from midmix.training.run import Run, Watching
 
 SPECIFICATION, RESULTS, RUNS, LAUNCHERS = "comparison.json", "results.parquet", "runs", "launchers"
@@ -69,7 +69,7 @@ class Attempt:
 
     def watching(self) -> Watching:
         """The part of it that the training loop takes."""
-        return Watching(self.moment, self.say)
+        return Watching(self.moment, self.say, self.stop, self.still_ours)
 
 
 class Task(Protocol):
@@ -170,7 +170,7 @@ def check_comparison(folder: Path) -> None:
     check_folder(folder, "comparison", SPECIFICATION, {CLAIM, f"{CLAIM}.lock", LAUNCHERS})
 
 
-def gather(rows: Callable[[Path], Rows], folder: Path, lines: Sequence[Line] = ()) -> pd.DataFrame:
+def gather(rows: Callable[[Path], Rows], folder: Path, lines: Sequence[Method] = ()) -> pd.DataFrame:
     """Gathers the finished runs of a folder into `results.parquet`, and returns the table.
 
     These lines come first, in their order; then others that the folder holds, by name; within a line by seed.
@@ -183,10 +183,8 @@ def gather(rows: Callable[[Path], Rows], folder: Path, lines: Sequence[Line] = (
     found = [row for path in sorted((folder / RUNS).glob("*")) for row in rows(path)]
     if not found:
         raise InputError(f"{folder}: holds no finished run")
-    order = {(line.method, line.criterion): place for place, line in enumerate(lines)}
-    found.sort(
-        key=lambda row: (order.get((row["method"], row["criterion"]), len(order)), row["method"], row["seed"])
-    )
+    order = {str(line): place for place, line in enumerate(lines)}
+    found.sort(key=lambda row: (order.get(row["method"], len(order)), row["method"], row["seed"]))
     results = pd.DataFrame(found)
     with atomic_write(folder / RESULTS) as path:
         results.to_parquet(path)

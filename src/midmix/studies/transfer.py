@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from midmix.data import Grouped, Source
 from midmix.errors import InputError
 from midmix.files import atomic_write, read_json
+from midmix.losses import loss
 from midmix.measures import classification, within_groups
+from midmix.methods import Method, Spec
 from midmix.mixing import Mix, recipe
 from midmix.models import describe, fit_normalization
 from midmix.studies.compare import check_seeds
@@ -28,7 +30,6 @@ from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.evaluate import answer, features_of
 from midmix.training.fit import Fit
-from midmix.training.line import Line
 from midmix.training.run import HISTORY, Run, Watching, check_runs, load_model, train_run
 from midmix.training.settings import Settings
 from midmix.training.split import Split
@@ -40,11 +41,11 @@ _MEASURED = ("accuracy", "balanced_accuracy", "many", "medium", "few", "nll", "e
 
 
 @dataclass(frozen=True)
-class Bound(Line):
-    """A line that is no method: it shows between which accuracies the methods' stand.
+class Bound(Method):
+    """What is no method: it shows between which accuracies the methods' stand.
 
     Attributes:
-        site: name of the network's classifier, where the methods' lines say it.
+        site: name of the network's classifier, where the methods say it.
     """
 
     site: str | None = field(default=None, compare=False)
@@ -53,14 +54,14 @@ class Bound(Line):
     def classifier(self) -> str | None:
         return self.site
 
-    def mix(self, num_classes: int, class_counts: Sequence[int] | Tensor | None = None) -> Mix:
+    def make_mix(self, num_classes: int, class_counts: Sequence[float] | Tensor | None = None) -> Mix:
         """Nothing is mixed."""
         return recipe("erm", num_classes, site=self.site)
 
 
-UPPER = Bound("fine-labels")
+UPPER = Bound(Spec("fine-labels"))
 """An encoder that was trained on the fine labels themselves."""
-LOWER = Bound("random-encoder")
+LOWER = Bound(Spec("random-encoder"))
 """The encoder as it was before training."""
 
 
@@ -93,8 +94,7 @@ class Transfer:
         split = replace(run, groups=None).split(self.source)
         probed = _probe(split, *(self._features(model, run, data) for data in _parts(split)))
         row = {
-            "method": run.line.method,
-            "criterion": run.line.criterion,
+            "method": str(run.method),
             "seed": run.seed,
             "split_hash": split.hash,
             "epoch_choice": "last",
@@ -139,7 +139,7 @@ class Transfer:
         self, run: Run, folder: Path, watching: Watching, checkpoint_seconds: float
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The network after its training on the groups, and what the results say of that."""
-        if run.line == LOWER:
+        if run.method == LOWER:
             split = run.split(self.source)
             model = run.network(split)
             fit_normalization(model, split.train.inputs)
@@ -147,11 +147,11 @@ class Transfer:
                 "epoch": 0, "coarse_accuracy": math.nan, "train_accuracy": math.nan, "ratio": math.nan, "seconds": 0.0,
             }  # fmt: skip
         record = train_run(run, self.source, folder, watching=watching, checkpoint_seconds=checkpoint_seconds)
-        model, _ = load_model(folder)
+        model, _ = load_model(folder, trust=True)  # what this very run was made by
         last = pd.read_parquet(folder / HISTORY).iloc[-1]
         return model, {
             "epoch": int(last["epoch"]),
-            "coarse_accuracy": math.nan if run.line == UPPER else float(last["test_accuracy"]),
+            "coarse_accuracy": math.nan if run.method == UPPER else float(last["test_accuracy"]),
             "train_accuracy": float(last["train_accuracy"]),
             "ratio": float(last["ratio"]),
             "seconds": record["seconds"],
@@ -160,7 +160,7 @@ class Transfer:
     def _features(self, model: nn.Module, run: Run, data: Any) -> Tensor:
         """What enters the classifier, which has an output a group, or for the upper bound a fine class."""
         coarse = data if run.groups is None else run.groups.coarsened(data)
-        return answer(model, coarse, classifier=run.line.classifier).features
+        return answer(model, coarse, classifier=run.method.classifier).features
 
     def _finetuned(
         self,
@@ -181,7 +181,7 @@ class Transfer:
         )
         model = replace(run, groups=None).network(split)
         outputs = len(split.train.classes) if run.groups is None else len(run.groups.coarse)
-        classifier = features_of(encoder, outputs, run.line.classifier).classifier(encoder, outputs)
+        classifier = features_of(encoder, outputs, run.method.classifier).classifier(encoder, outputs)
         head = next(name for name, module in encoder.named_modules() if module is classifier)
         fresh = model.state_dict()
         kept = {
@@ -194,8 +194,8 @@ class Transfer:
         checkpoints = Checkpoints(folder / "finetuning", watching.say)
         fit = Fit(
             model,
-            recipe("erm", len(split.train.classes), site=run.line.classifier),
-            Line("erm").per_sample_loss(),
+            recipe("erm", len(split.train.classes), site=run.method.classifier),
+            loss("cross_entropy"),
             split,
             settings,
             seed=run.seed,
@@ -211,7 +211,7 @@ class Transfer:
 
 def transfer(
     grouped: Grouped,
-    lines: Sequence[Line],
+    lines: Sequence[Method],
     folder: Path,
     settings: Settings,
     *,
@@ -260,7 +260,7 @@ def transfer(
     template = Run(lines[0], 0, settings, validation=validation, groups=grouped.hierarchy)
     everything = (*lines, *_bounds(lines))
     runs = [
-        replace(template, line=line, seed=seed, groups=None if line == UPPER else template.groups)
+        replace(template, method=line, seed=seed, groups=None if line == UPPER else template.groups)
         for seed in range(seeds)
         for line in everything
     ]
@@ -273,7 +273,7 @@ def transfer(
     return gather(transfer_rows, folder, everything)
 
 
-def _bounds(lines: Sequence[Line]) -> tuple[Bound, Bound]:
+def _bounds(lines: Sequence[Method]) -> tuple[Bound, Bound]:
     """The bounds' lines: all have one network, whose classifier has the name that every method's line says."""
     names = {line.classifier for line in lines}
     site = names.pop() if len(names) == 1 else None

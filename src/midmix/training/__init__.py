@@ -2,7 +2,6 @@
 
 from midmix.training.evaluate import Answers, answer, predict_logits
 from midmix.training.fit import Fit, Moment
-from midmix.training.line import Line, parse_lines
 from midmix.training.run import (
     Run,
     Watching,
@@ -21,7 +20,6 @@ __all__ = [
     "Answers",
     "ClassBalancedSampler",
     "Fit",
-    "Line",
     "Moment",
     "Run",
     "Settings",
@@ -32,7 +30,6 @@ __all__ = [
     "draw_split",
     "finished",
     "load_model",
-    "parse_lines",
     "predict_logits",
     "read_answers",
     "read_features",

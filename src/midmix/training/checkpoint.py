@@ -26,6 +26,7 @@ class Checkpoints:
     Args:
         folder: made when the first checkpoint is saved.
         say: is told, in one line, of a checkpoint that cannot be read and is passed over.
+        still_ours: raises where the folder has become another's; asked before each writing.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -36,9 +37,15 @@ class Checkpoints:
         {'weights': tensor([1., 1.])}
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        say: Callable[[str], None] = print,
+        still_ours: Callable[[], None] = lambda: None,
+    ) -> None:
         self.folder = folder
         self.say = say
+        self.still_ours = still_ours
 
     def save(self, step: int, state: State) -> None:
         """Writes a checkpoint beside its final name, flushes it to the disk, then renames it.
@@ -46,6 +53,7 @@ class Checkpoints:
         Raises:
             InputError: where it cannot be written, as on a full disk; the checkpoints before stay as they were.
         """
+        self.still_ours()
         content = io.BytesIO()  # torch's writer hides the disk's own error behind one of its own
         torch.save(state, content)
         try:

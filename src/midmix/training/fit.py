@@ -6,9 +6,8 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,15 +20,20 @@ from torch import Tensor, nn
 from midmix.data import Labelled
 from midmix.data.augment import crop_flip
 from midmix.errors import InputError
-from midmix.mixing import Criterion, Features, Mix
+from midmix.methods import Order, Shuffled
+from midmix.mixing import Features, Loss, Mix, RowLoss
+from midmix.mixing.context import as_loss
 from midmix.models import to_float
+from midmix.training.batches import fetch, on_device
 from midmix.training.checkpoint import Checkpoints, State
 from midmix.training.evaluate import Answers, answer, features_of
 from midmix.training.history import Epoch, epoch_record
 from midmix.training.identity import differences, rows_digest
 from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
 from midmix.training.split import Split
+from midmix.training.step import can_divide, mixed_loss
 
 MEASURED_PARTS = 10  # of a run, at the end of each of which the geometry of features is measured
 CHECK_LOSS_EVERY = 20  # steps; on an accelerator each look at the loss waits for it
@@ -58,14 +62,17 @@ class Fit:
     Args:
         model: a network, on any device; it is trained in place.
         mix: attached to the model here.
-        criterion: any per-sample loss.
+        loss: of `midmix.losses`, or any per-sample loss. What it learns is optimised with the network's
+            weights, without decay; what it counts is in every checkpoint.
         split: the rows.
         settings: how to train.
         seed: of the order of rows, the augmentation and the mix.
+        order: who is drawn when; every row once an epoch where None.
         accelerator: of Hugging Face Accelerate; one for the settings' precision where None.
         checkpoints: where to keep them; None for none.
         checkpoint_seconds: least time between two checkpoints.
         watch: called after every step with a `Moment`.
+        stop: asked after every step; where it says so, a checkpoint is written and KeyboardInterrupt raised.
 
     Raises:
         InputError: where the model cannot be mixed so, its classifier cannot be told, the device has no such precision,
@@ -78,7 +85,7 @@ class Fit:
         >>> from midmix.training import draw_split
         >>> split = draw_split(load("digits"), seed=0, imbalance=50)
         >>> model = fit_normalization(build("mlp-32", (64,), 10, seed=0), split.train.inputs)
-        >>> fit = Fit(model, am_mixup(10), losses.criterion("cross_entropy"), split, Settings(epochs=3), seed=0)
+        >>> fit = Fit(model, am_mixup(10), losses.loss("cross_entropy"), split, Settings(epochs=3), seed=0)
         >>> [row["epoch"] for row in fit.run()]
         [1, 2, 3]
         >>> fit.mix.remove()
@@ -88,20 +95,24 @@ class Fit:
         self,
         model: nn.Module,
         mix: Mix,
-        criterion: Criterion,
+        loss: Loss | RowLoss,
         split: Split,
         settings: Settings,
         *,
         seed: int,
+        order: Order | None = None,
         accelerator: Accelerator | None = None,
         checkpoints: Checkpoints | None = None,
         checkpoint_seconds: float = 30.0,
         watch: Callable[[Moment], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.accelerator = accelerator or make_accelerator(settings)
         self.settings = settings
         self.split = split
-        self.criterion = criterion
+        self.loss = as_loss(loss)
+        self.order = order or Shuffled()
+        self.stop = stop
         self.seed = seed
         self.checkpoints = checkpoints
         self.checkpoint_seconds = checkpoint_seconds
@@ -120,19 +131,28 @@ class Fit:
         if self.images and settings.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.to(self.accelerator.device)
-        self.mix = mix.attach(self.model)
-        if isinstance(criterion, nn.Module):
-            criterion.to(self.accelerator.device)
-        prepared = self.accelerator.prepare(self.model, make_optimizer(self.model, settings))
-        self.network, self.optimizer = prepared
+        self.mix = mix.attach(self.model, loss=self.loss)
+        if not isinstance(self.order, Shuffled) and mix.prior.given is not None:
+            # What is drawn is what is fed: the prior begins, and is weighed, by the order's shares.
+            shares = self.order.shares(split.train.counts().double(), 0.0)
+            mix.prior.start_from(shares / shares.sum())
+        self.loss.to(self.accelerator.device)
+        self.loss.train()
+        optimizer = make_optimizer(self.model, settings, [*self.loss.parameters()])
+        # Of one process in full precision Accelerate has nothing to do, and a small network's step is short.
+        self.direct = self.world == 1 and settings.precision == "fp32" and not settings.compile
+        self.divided = self.direct and can_divide(self.model, self.mix)
+        self.network, self.optimizer = self.model, optimizer
+        if not self.direct:
+            self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if settings.compile:
             # A compiled step does not look at hooks again: one left from another mix must not serve this one.
             torch.compiler.reset()
         self.step_network = torch.compile(self.network) if settings.compile else self.network
         updates = math.ceil(self.steps / settings.accumulate)
-        self.schedule = make_schedule(self.optimizer.optimizer, settings, updates)
+        self.schedule = make_schedule(optimizer, settings, updates)
 
-        self.generator = torch.Generator().manual_seed(_stream(seed, 1 + self.rank))
+        self.generator = torch.Generator().manual_seed(stream(seed, DRAWS + self.rank))
         self.epoch = 0  # epochs finished
         self.step = 0  # steps of the current epoch done
         self.seconds = 0.0  # of training, evaluations left out
@@ -150,11 +170,11 @@ class Fit:
         """
         devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(_stream(self.seed, 1000 + self.rank))
+            torch.manual_seed(stream(self.seed, TORCH + self.rank))
             if self.checkpoints is not None and (state := self.checkpoints.latest()) is not None:
                 self.load_state_dict(state)
             self._saved = time.monotonic()
-            data = _on_device(self.split.train, self.accelerator.device)
+            data = on_device(self.split.train, self.accelerator.device)
             while self.epoch < self.settings.epochs:
                 self.model.train()
                 for _ in self._steps(data):
@@ -165,14 +185,11 @@ class Fit:
 
     def _steps(self, data: Labelled) -> Iterator[None]:
         """The rest of the current epoch, a step at a time; yields where a checkpoint may be made."""
-        order = torch.randperm(
-            len(data), generator=torch.Generator().manual_seed(_stream(self.seed, 0, self.epoch))
-        )
-        batches = order.tensor_split(self.steps)
+        batches = self._order().tensor_split(self.steps)
         ours = [rows.tensor_split(self.world)[self.rank] for rows in batches]
         unchecked: list[Tensor] = []
         started, seen = time.perf_counter(), 0
-        for rows, inputs in _fetch(data, ours[self.step :]):
+        for rows, inputs in fetch(data, ours[self.step :]):
             labels = data.labels[rows.to(data.labels.device)]
             loss = self._train_step(self._prepare(inputs), labels, batches)
             unchecked.append(loss)
@@ -192,6 +209,9 @@ class Fit:
                     self.watch(self._moment(rate * self.world))
             else:
                 seen += len(rows)
+            if self._updates(self.step) and self.stop():
+                self._save()
+                raise KeyboardInterrupt
             if not unchecked and self._updates(self.step) and not last:
                 yield
         self.step = 0
@@ -206,19 +226,46 @@ class Fit:
         batch = len(batches[self.step])
         first = self.step - self.step % self.settings.accumulate
         share = batch / sum(map(len, batches[first : first + self.settings.accumulate]))
-        with nullcontext() if update else self.accelerator.no_sync(self.network):
-            with self.mix(labels, self.generator):
-                logits = self.step_network(inputs)
-            loss = self.mix.loss(logits, self.criterion)
+        if "progress" in self.loss.needs:
+            self.mix.observe(progress=self._progress())
+        with nullcontext() if update or self.direct else self.accelerator.no_sync(self.network):
+            loss = mixed_loss(
+                self.model,
+                self.mix,
+                inputs,
+                labels,
+                self.loss,
+                divided=self.divided,
+                generator=self.generator,
+                network=self.step_network,
+            )
             if self.world > 1:
                 loss = loss * (len(labels) * self.world / batch)
-            self.accelerator.backward(loss if share == 1 else loss * share)
+            total = loss if share == 1 else loss * share
+            if self.direct:
+                torch.autograd.backward(total)
+            else:
+                self.accelerator.backward(total)
         if update:
+            if self.world > 1:  # the network's gradients are averaged by its wrapper, the loss's here
+                for parameter in self.loss.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad = reduce(parameter.grad, "mean")
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
         self.ratio_sum += self.mix.ratio.value
         return loss.detach()
+
+    def _order(self) -> Tensor:
+        """The rows of the current epoch, in their order."""
+        generator = torch.Generator().manual_seed(stream(self.seed, ORDER, self.epoch))
+        labels = self.split.train.labels
+        drawn = self.order.rows(labels, len(self.split.train.classes), self._progress(), generator)
+        return drawn if len(drawn) >= self.steps else drawn.repeat(math.ceil(self.steps / max(len(drawn), 1)))
+
+    def _progress(self) -> float:
+        return (self.epoch * self.steps + self.step) / (self.settings.epochs * self.steps)
 
     def _updates(self, step: int) -> bool:
         """Whether the weights are updated after so many steps of an epoch."""
@@ -256,11 +303,12 @@ class Fit:
         self.mix.end_epoch()
         self.epoch += 1
         if self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs:
-            self.history.append(self._evaluate())
+            self.history.append(self.evaluate())
         self.loss_sum = 0.0
         self.ratio_sum.zero_()
 
-    def _evaluate(self) -> Epoch:
+    def evaluate(self) -> Epoch:
+        """Measures the network as it is, as that of the last epoch."""
         validation = self.split.validation
         return epoch_record(
             epoch=self.epoch,
@@ -307,10 +355,15 @@ class Fit:
         if self.world > 1:  # one clock decides, because all of them hand over their random states
             due = bool(broadcast(torch.tensor(int(due), device=self.accelerator.device)))
         if due:
-            state = self.state_dict()
-            if self.accelerator.is_main_process:
-                self.checkpoints.save(self.epoch * self.steps + self.step, state)
-            self._saved = time.monotonic()
+            self._save()
+
+    def _save(self) -> None:
+        if self.checkpoints is None:
+            return
+        state = self.state_dict()
+        if self.accelerator.is_main_process:
+            self.checkpoints.save(self.epoch * self.steps + self.step, state)
+        self._saved = time.monotonic()
 
     def state_dict(self) -> State:
         """Everything that an exact resumption needs, as tensors and plain data."""
@@ -323,8 +376,9 @@ class Fit:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": {"last_epoch": self.schedule.last_epoch},
+            "schedule": self.schedule.state_dict(),
             "mix": self.mix.state_dict(),
+            "loss": self.loss.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
             "random": random,
             "position": {"epoch": self.epoch, "step": self.step, "seconds": self.seconds},
@@ -343,9 +397,9 @@ class Fit:
             raise InputError(f"checkpoint: is of another run ({'; '.join(differ)}); choose another folder")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.last_epoch = state["schedule"]["last_epoch"]
-        self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self.schedule.load_state_dict(state["schedule"])
         self.mix.load_state_dict(state["mix"])
+        self.loss.load_state_dict(state["loss"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         random = state["random"][self.accelerator.process_index]
@@ -371,7 +425,8 @@ class Fit:
             **self._rows,
             "processes": self.accelerator.num_processes,
             "mix": _parts(self.mix),
-            "criterion": _name(self.criterion),
+            "loss": _name(self.loss),
+            "order": _name(self.order),
             "shapes": {name: list(p.shape) for name, p in self.model.named_parameters()},
             **self.settings.as_dict(),
         }
@@ -404,38 +459,6 @@ def _parts(mix: Mix) -> str:
 def _name(part: object) -> str:
     """As it prints, without the addresses of functions and objects."""
     return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(part).split()))
-
-
-def _stream(*parts: int) -> int:
-    """A seed for one of a run's random streams; different parts give unrelated streams."""
-    # The multiplier is that of PCG-64: odd and well mixed, so that neighbouring seeds part at once.
-    state = 0
-    for part in parts:
-        state = (state * 6364136223846793005 + part + 1442695040888963407) % 2**63
-    return state
-
-
-def _fetch(data: Labelled, batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each batch's rows and inputs; rows that must be decoded are, while the batch before is trained on."""
-    inputs = data.inputs
-    if isinstance(inputs, Tensor):
-        for rows in batches:
-            yield rows, inputs[rows.to(inputs.device)]
-        return
-    with ThreadPoolExecutor(1) as ahead:
-        waiting = [ahead.submit(inputs.__getitem__, rows) for rows in batches[:1]]
-        for number, rows in enumerate(batches):
-            decoded = waiting.pop().result()
-            waiting = [
-                ahead.submit(inputs.__getitem__, following) for following in batches[number + 1 : number + 2]
-            ]
-            yield rows, decoded
-
-
-def _on_device(data: Labelled, device: torch.device) -> Labelled:
-    """Small sets live on the device; those that are decoded row by row stay where they are."""
-    inputs = data.inputs.to(device) if isinstance(data.inputs, Tensor) else data.inputs
-    return replace(data, inputs=inputs, labels=data.labels.to(device))
 
 
 def _cuda_state() -> Tensor | None:

@@ -24,14 +24,17 @@ class RunRecord:
     is read with the default.
 
     Attributes:
-        method, criterion, seed: of the run.
+        method: its text, as `Method.parse` takes it; the criterion that records of old had beside it is joined to it.
+        seed: of the run.
+        specification: the method as plain data.
+        code: whose own code was run, with digests; see `midmix.registry.Code`.
         source: as the user called it.
         reading: the keywords that the source was loaded with; empty where it was not loaded, or not written down.
         columns: names of the feature columns; empty for images and unnamed features.
         shape: of one row.
         classes: their names.
         class_counts: training rows of each.
-        imbalance, profile, validation: as `draw_split` takes them.
+        imbalance, profile, ranks, validation: as `draw_split` takes them.
         shot_rule: how the classes were put into shots.
         shots: the class indices of each shot.
         split_hash: of the rows that were drawn.
@@ -46,7 +49,6 @@ class RunRecord:
     """
 
     method: str
-    criterion: str
     seed: int
     source: str
     shape: list[int]
@@ -59,8 +61,11 @@ class RunRecord:
     seconds: float
     columns: list[str]
     reading: dict[str, Any] = field(default_factory=dict)
+    specification: dict[str, Any] = field(default_factory=dict)
+    code: list[Any] = field(default_factory=list)
     imbalance: float | None = None
     profile: Literal["exp", "step"] = "exp"
+    ranks: Literal["fixed", "drawn"] = "fixed"
     validation: float = 0.0
     shot_rule: str = ""
     shots: dict[str, list[int]] = field(default_factory=dict)
@@ -113,6 +118,9 @@ def read_record(folder: Path) -> RunRecord | None:
     missing = {entry.name for entry in fields(RunRecord) if _required(entry)}
     if not isinstance(found, dict) or not found.keys() >= missing:
         raise InputError(f"{path}: is not a run's record, or was cut; choose another folder")
+    if isinstance(found.get("criterion"), str):  # of old: the loss stood beside the method
+        loss = found.pop("criterion")
+        found["method"] = f"{found['method']}+{loss}" if loss != "cross_entropy" else found["method"]
     types_of = get_type_hints(RunRecord)
     given = {name: value for name, value in found.items() if name in types_of}
     for name, value in given.items():

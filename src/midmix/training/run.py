@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import copy
+import hashlib
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,28 +20,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from midmix.data import Hierarchy, LabelledFeatures, Source
+from midmix.data import Hierarchy, LabelledFeatures, Ranks, Source
 from midmix.errors import InputError
-from midmix.files import atomic_write, check_folder, read_json
+from midmix.files import atomic_write, check_folder
 from midmix.measures import shot_groups
-from midmix.models import build, describe, fit_normalization
+from midmix.methods import Method, Spec, StageData
+from midmix.models import build, describe, fit_normalization, replace_module
+from midmix.registry import Code, code_of, is_reference
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.evaluate import Answers, answer, features_of
 from midmix.training.fit import Fit, Moment
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.identity import differences, groups_digest, rows_digest
-from midmix.training.line import Line
+from midmix.training.record import RECORD, RunRecord, read_record
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 
-RECORD, MODEL, HISTORY, TEST = "run.json", "model.safetensors", "history.parquet", "test.npz"
+MODEL, HISTORY, TEST = "model.safetensors", "history.parquet", "test.npz"
 CHECKPOINTS = "checkpoints"
 WORKING = {"claim.json", "claim.json.lock", "progress.json"}
 """What a runner keeps in the folder while it works there."""
-RECORDED = {
-    "method", "criterion", "seed", "source", "settings", "classes", "class_counts", "shape", "columns", "split_hash",
-    "network", "parameters", "seconds",
-}  # fmt: skip
 VERSIONS = ("midmix", "torch", "numpy", "accelerate", "datasets", "scikit-learn")
 
 
@@ -49,41 +48,48 @@ class Run:
     """What one run is: everything that its numbers depend on, besides the source's rows.
 
     Attributes:
-        line: method and criterion.
+        method: what is trained, and how.
         seed: of the split, the network's weights, and all draws in training.
         settings: how the network is trained.
-        imbalance, profile, validation, groups: as `draw_split` takes them.
+        imbalance, profile, ranks, validation, groups: as `draw_split` takes them.
 
     Example:
-        >>> Run(Line("am-mixup:beta=0.5"), seed=3, settings=Settings(), imbalance=100).name
+        >>> Run(Method.parse("am-mixup:beta=0.5"), seed=3, settings=Settings(), imbalance=100).name
         'am-mixup_beta=0.5-seed3'
     """
 
-    line: Line
+    method: Method
     seed: int
     settings: Settings
     imbalance: float | None = None
     profile: Literal["exp", "step"] = "exp"
     validation: float = 0.0
     groups: Hierarchy | None = None
+    ranks: Ranks = "fixed"
 
     @property
     def name(self) -> str:
         """Name of the run's folder."""
-        return f"{self.line.slug}-seed{self.seed}"
+        return f"{self.method.slug}-seed{self.seed}"
 
     def specification(self, source: Source) -> dict[str, Any]:
-        """What its numbers depend on, besides line and seed: plain data, by which a folder is known."""
+        """What its numbers depend on, besides method and seed: plain data, by which a folder is known."""
         return {
             "train_rows": rows_digest(source.train),
             "test_rows": rows_digest(source.test),
             "groups": None if self.groups is None else groups_digest(self.groups),
             "imbalance": self.imbalance,
             # Without an imbalance a profile is of no account.
-            **({} if self.imbalance is None else {"profile": self.profile}),
+            **({} if self.imbalance is None else {"profile": self.profile, "ranks": self.ranks}),
             "validation": self.validation,
+            **({"code": [asdict(code) for code in found]} if (found := self.code()) else {}),
             **self.settings.as_dict(),
         }
+
+    def code(self) -> tuple[Code, ...]:
+        """Whose own code it runs, with digests."""
+        network = code_of(self.settings.network, "network")
+        return (*self.method.code(), *(() if network is None else (network,)))
 
     def split(self, source: Source) -> Split:
         """The run's rows of a source."""
@@ -94,17 +100,12 @@ class Run:
             profile=self.profile,
             validation=self.validation,
             groups=self.groups,
+            ranks=self.ranks,
         )
 
     def network(self, split: Split) -> nn.Module:
         """The run's network for these rows, with its first weights."""
-        return build(
-            self.settings.network,
-            split.train.shape,
-            len(split.train.classes),
-            width=self.settings.width,
-            seed=self.seed,
-        )
+        return _network(self.settings, self.method, split.train.shape, len(split.train.classes), self.seed)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ class Watching:
 
     moment: Callable[[Moment], None] | None = None
     say: Callable[[str], None] = field(default=print)
+    stop: Callable[[], bool] = lambda: False
+    "Whether to write a checkpoint and end with KeyboardInterrupt."
+    still_ours: Callable[[], None] = lambda: None
+    "Raises where the folder has become another's; asked before each writing."
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
@@ -121,12 +126,8 @@ def finished(folder: Path) -> dict[str, Any] | None:
     Raises:
         InputError: where there is a record that is none of midmix's.
     """
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    record = read_json(path, "a run's record", RECORDED)
-    # A setting that the record does not name came later than it, and stood at its default.
-    return {**record, "settings": {**Settings().as_dict(), **record["settings"]}}
+    record = read_record(folder)
+    return None if record is None else record.as_dict()
 
 
 def check_run(folder: Path) -> None:
@@ -145,17 +146,20 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
         InputError: for rows that cannot be split so, and a network that cannot be built for them, not be mixed, or not
             be measured because its classifier cannot be told.
     """
-    run = runs[0]
-    split = run.split(source)
-    model = run.network(split)
+    split = runs[0].split(source)
     num_classes = len(split.train.classes)
     for run in runs:
-        mix = run.line.mix(num_classes, split.train.counts())
+        if run.method.needs_validation and split.validation is None:
+            raise InputError(
+                f"{run.method}: a stage chooses on held-out rows; give a share, validation=0.2 (--validation)"
+            )
         try:
-            mix.attach(model).remove()
-            features_of(model, num_classes, run.line.classifier)
+            model = run.network(split)
+            mix = run.method.make_mix(num_classes, split.train.counts())
+            mix.attach(model, loss=run.method.make_loss()).remove()
+            features_of(model, num_classes, run.method.classifier)
         except InputError as error:
-            raise InputError(f"{run.line}: {error}") from error
+            raise InputError(f"{run.method}: {error}") from error
 
 
 def train_run(
@@ -182,7 +186,7 @@ def train_run(
         >>> from tempfile import TemporaryDirectory
         >>> from midmix.data import from_arrays
         >>> source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
-        >>> run = Run(Line("am-mixup"), seed=0, settings=Settings(network="mlp-8", epochs=2))
+        >>> run = Run(Method.parse("am-mixup"), seed=0, settings=Settings(network="mlp-8", epochs=2))
         >>> with TemporaryDirectory() as folder:
         ...     record = train_run(run, source, Path(folder))
         ...     sorted(path.name for path in Path(folder).iterdir())
@@ -199,23 +203,28 @@ def train_run(
     classes, counts = split.train.classes, split.train.counts()
     model = run.network(split)
     fit_normalization(model, split.train.inputs)
-    checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say, watching.still_ours)
     fit = Fit(
         model,
-        run.line.mix(len(classes), counts),
-        run.line.per_sample_loss(),
+        run.method.make_mix(len(classes), counts),
+        run.method.make_loss(),
         split,
         run.settings,
+        order=run.method.make_order(),
         seed=run.seed,
         checkpoints=checkpoints,
         checkpoint_seconds=checkpoint_seconds,
         watch=watching.moment,
+        stop=watching.stop,
     )
     history = fit.run()
+    if run.method.stages:
+        history[-1] = _after_stages(run.method, fit)
     shots = shot_groups(counts)
     record = {
-        "method": run.line.method,
-        "criterion": run.line.criterion,
+        "method": str(run.method),
+        "specification": run.method.as_dict(),
+        "code": [asdict(code) for code in run.code()],
         "seed": run.seed,
         "source": source.name,
         "reading": dict(source.reading),
@@ -225,6 +234,7 @@ def train_run(
         "class_counts": counts.tolist(),
         "imbalance": run.imbalance,
         "profile": run.profile,
+        "ranks": run.ranks,
         "validation": run.validation,
         "shot_rule": shots.rule,
         "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
@@ -241,12 +251,14 @@ def train_run(
     if fit.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         tested = answer(model, split.test, classifier=fit.classifier)
+        watching.still_ours()
         _save_model(model, folder / MODEL)
-        pd.DataFrame(history).to_parquet(folder / HISTORY)
+        with atomic_write(folder / HISTORY) as path:
+            pd.DataFrame(history).to_parquet(path)
         with atomic_write(folder / TEST) as path, path.open("wb") as file:
             np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
-        with atomic_write(folder / RECORD) as path:
-            path.write_text(json.dumps(record, indent=1))
+        watching.still_ours()
+        RunRecord(**record).write(folder)
         checkpoints.clear()
     fit.accelerator.wait_for_everyone()
     fit.mix.remove()
@@ -270,10 +282,10 @@ def read_answers(folder: Path) -> Answers:
         ) from error
 
 
-def read_features(folder: Path) -> LabelledFeatures:
+def read_features(folder: Path, *, trust: bool = False) -> LabelledFeatures:
     """The test rows' features, labels and logits at a finished run's last epoch, and its linear classifier."""
     answers = read_answers(folder)
-    model, record = load_model(folder)
+    model, record = load_model(folder, trust=trust)
     num_classes = len(record["classes"])
     head = features_of(model, num_classes, record.get("classifier")).classifier(model, num_classes)
     weights = None
@@ -296,7 +308,6 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "method": record["method"],
-            "criterion": record["criterion"],
             "seed": record["seed"],
             "split_hash": record["split_hash"],
             "epoch_choice": choice,
@@ -314,17 +325,21 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained network of a finished run, in evaluation mode, and the run's record. Executes no code of the files.
+def load_model(folder: Path, *, trust: bool = False) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network of a finished run, in evaluation mode, and the run's record.
+
+    Executes no code of the files. A network that `module:function` or a file made is made by that code again, where it
+    lay then and only as it was then, and only with `trust`.
 
     Raises:
-        InputError: where there is no finished run, or its model file is of another network.
+        InputError: where there is no finished run, or its model file is of another network; where it needs code that is
+            not trusted, or has changed.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> from midmix.data import from_arrays
         >>> source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
-        >>> run = Run(Line("erm"), seed=0, settings=Settings(network="mlp-8", epochs=1))
+        >>> run = Run(Method.parse("erm"), seed=0, settings=Settings(network="mlp-8", epochs=1))
         >>> with TemporaryDirectory() as folder:
         ...     _ = train_run(run, source, Path(folder))
         ...     model, record = load_model(Path(folder))
@@ -336,10 +351,23 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise InputError(
             f"{folder}: holds no finished run (no {RECORD}); name a run's folder, such as DIR/runs/erm-seed0"
         )
-    settings = record["settings"]
-    model = build(
-        settings["network"], tuple(record["shape"]), len(record["classes"]), width=settings["width"], seed=0
-    )
+    known = Settings().as_dict()
+    settings = Settings(**{name: value for name, value in record["settings"].items() if name in known})
+    method = Method.read(record["method"])
+    references = [
+        name for name in (settings.network, *(part.name for _, part in method.parts)) if is_reference(name)
+    ]
+    if references and not trust:
+        files = ", ".join(f"{code['reference']} ({code['file']})" for code in record["code"]) or ", ".join(
+            references
+        )
+        raise InputError(
+            f"{folder}: this model is made by code of its own, {files}, which would be run; look at it, and say "
+            "--trust (trust=True) if you trust it"
+        )
+    if references:
+        settings, method = _where_it_lay(settings, method, record["code"])
+    model = _network(settings, method, tuple(record["shape"]), len(record["classes"]), seed=0)
     try:
         model.load_state_dict(load_file(folder / MODEL))
     except (RuntimeError, SafetensorError, OSError) as error:
@@ -348,14 +376,83 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), record
 
 
+def _network(
+    settings: Settings, method: Method, shape: tuple[int, ...], num_classes: int, seed: int
+) -> nn.Module:
+    """The network with its first weights, and the method's head in place of its own where it has one."""
+    model = build(settings.network, shape, num_classes, width=settings.width, seed=seed)
+    if (head := method.make_head()) is not None:
+        own = features_of(model, num_classes, method.classifier).classifier(model, num_classes)
+        width = getattr(own, "in_features", None)
+        if not isinstance(width, int):
+            raise InputError(f"{method.head}: needs a network with a linear classifier to take the place of")
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            replace_module(model, own, head.make(width, num_classes))
+    return model
+
+
+def _where_it_lay(settings: Settings, method: Method, code: list[dict[str, str]]) -> tuple[Settings, Method]:
+    """The same with own code named by its file, once that is seen to be as it was."""
+    files: dict[str, str] = {}
+    names = [settings.network, *([] if method.head is None else [method.head.name])]
+    for entry in code:
+        file = Path(entry["file"])
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
+        if digest != entry["digest"]:
+            change = "is gone" if digest is None else "has changed"
+            raise InputError(f"{file}: the code that made this model {change}; bring it back as it was")
+        module, _, function = entry["reference"].rpartition(":")
+        files[entry["reference"]] = f"{file}:{function}"
+        files |= {
+            name: f"{file}:{function}" for name in names if _file_of(name) == (Path(module).name, function)
+        }
+    head = method.head
+    if head is not None:
+        head = Spec(files.get(head.name, head.name), head.options)
+    return replace(settings, network=files.get(settings.network, settings.network)), replace(
+        method, head=head
+    )
+
+
+def _file_of(reference: str) -> tuple[str, str]:
+    """The file's own name and the function of `path/to/file.py:function`."""
+    module, _, function = reference.rpartition(":")
+    return Path(module).name, function
+
+
+def _after_stages(method: Method, fit: Fit) -> Epoch:
+    """Puts the stages' classifier in place, and measures the last epoch again."""
+    split, num_classes = fit.split, len(fit.split.train.classes)
+    data = answer(fit.model, split.train, classifier=fit.classifier)
+    held_out = None
+    if split.validation is not None:
+        found = answer(fit.model, split.validation, classifier=fit.classifier)
+        held_out = found.features, found.labels
+    for stage in method.make_stages():
+        head = features_of(fit.model, num_classes, fit.classifier).classifier(fit.model, num_classes)
+        given = StageData(data.features, data.labels, split.train.counts(), held_out, fit.seed)
+        fresh = stage.apply(copy.deepcopy(head).cpu(), given)
+        if getattr(fresh, "bias", 0) is None:  # files of the network's own classifier have one
+            fresh.bias = nn.Parameter(torch.zeros(num_classes))
+        if type(fresh) is not type(head):  # a file of weights could not be read back into the network
+            raise InputError(
+                f"{method}: a stage made a {type(fresh).__name__} of a {type(head).__name__}, and a run keeps its kind "
+                "of head; begin with such a head, as +cosine, or leave the stage's option out"
+            )
+        replace_module(fit.model, head, fresh.to(next(fit.model.parameters()).device))
+    return fit.evaluate()
+
+
 def _same(run: Run, specification: dict[str, Any], record: dict[str, Any], folder: Path) -> None:
     ours = {
-        "method": run.line.method,
-        "criterion": run.line.criterion,
+        "method": str(run.method),
         "seed": run.seed,
         **specification,
     }
     theirs = {**record, **record["settings"]}
+    # What a record of old does not say was not written down in its time.
+    theirs = {name: value for name, value in theirs.items() if value is not None or ours.get(name) is None}
     differ = differences({name: theirs[name] for name in ours if name in theirs}, ours)
     if differ:
         raise InputError(

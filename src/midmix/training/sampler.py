@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from midmix.errors import InputError
+from midmix.methods.orders import draw_by_class
 
 
 class ClassBalancedSampler(Sampler[int]):
@@ -71,10 +72,8 @@ class ClassBalancedSampler(Sampler[int]):
         self.seed, self.rank, self.processes = seed, rank, processes
         self.draws = math.ceil(draws / processes)  # of this process, an epoch
         self.epoch = self.start = 0
-        self._rows = torch.argsort(classes.long(), stable=True)  # by class
-        counts = torch.bincount(classes.long())
-        self._counts = counts[counts > 0]
-        self._starts = self._counts.cumsum(0) - self._counts
+        self._labels = classes.long()
+        self._shares = (torch.bincount(self._labels) > 0).double()
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Takes up the sequence of this epoch, after the `start` draws that this process has used already."""
@@ -88,12 +87,7 @@ class ClassBalancedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         epoch, start = self.epoch, self.start
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        every = self.draws * self.processes
-        classes = torch.randint(len(self._counts), (every,), generator=generator)
-        uniforms = torch.rand(every, generator=generator, dtype=torch.float64)
-        ours = slice(self.rank + start * self.processes, None, self.processes)
-        classes, uniforms = classes[ours], uniforms[ours]
-        places = self._starts[classes] + (uniforms * self._counts[classes]).long()
-        yield from self._rows[places].tolist()
+        every = draw_by_class(self._labels, self._shares, self.draws * self.processes, generator)
+        yield from every[self.rank + start * self.processes :: self.processes].tolist()
         if (self.epoch, self.start) == (epoch, start):  # else `set_epoch` has said what comes next
             self.set_epoch(epoch + 1)

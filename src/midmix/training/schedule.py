@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -11,12 +12,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from midmix.training.settings import Settings
 
 
-def make_optimizer(model: nn.Module, settings: Settings) -> Optimizer:
-    """SGD or AdamW over two groups: weights of two dimensions and more are decayed, all others are not."""
+def make_optimizer(model: nn.Module, settings: Settings, undecayed: Sequence[nn.Parameter] = ()) -> Optimizer:
+    """SGD or AdamW over two groups: weights of two dimensions and more are decayed, all others are not.
+
+    Args:
+        model: whose weights are trained.
+        settings: of the optimizer.
+        undecayed: what is trained beside them, such as a loss's own parameters.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.dim() <= 1] + [*undecayed], "weight_decay": 0.0},
     ]
     if settings.optimizer == "sgd":
         return SGD(groups, settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0)

@@ -16,7 +16,7 @@ def over_processes(counts: Tensor) -> Tensor:
     return counts
 
 
-class Tally(nn.Module):
+class DecayedCounts(nn.Module):
     """A table of counts in a buffer, in which n new samples shrink the old ones by `exp(-n / window)`.
 
     Args:

@@ -1,0 +1,74 @@
+"""Classifiers that take the place of the network's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from midmix.methods.values import real
+from midmix.registry import Registry
+
+
+class Head(Protocol):
+    """Makes a classifier of features `[B, D]`."""
+
+    def make(self, features: int, num_classes: int) -> nn.Module:
+        """`[B, features]` to logits `[B, num_classes]`; draws its weights from torch's default generator."""
+        ...
+
+
+HEADS: Registry[Callable[..., Head]] = Registry("head", "midmix.heads")
+"""What makes a head, by name."""
+
+
+class CosineLinear(nn.Module):
+    """`s · cos(w_c, z)`: logits of a classifier without lengths (Cao et al. 2019, arXiv 1906.07413; no bias).
+
+    Args:
+        features: D.
+        num_classes: C.
+        scale: s.
+
+    Example:
+        >>> CosineLinear(4, 3, scale=16.0)(torch.ones(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, features: int, num_classes: int, scale: float) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.scale = features, num_classes, scale
+        self.weight = nn.Parameter(torch.empty(num_classes, features).uniform_(-1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[B, D]` to `[B, C]`."""
+        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
+
+
+@HEADS.register(name="cosine")
+@dataclass(frozen=True)
+class Cosine:
+    """A head of cosines times a scale.
+
+    Args:
+        scale: s of `CosineLinear`, above 0.
+
+    Raises:
+        InputError: for a scale that is not a finite number above 0.
+
+    Example:
+        >>> Cosine(scale=8.0).make(4, 3)(torch.ones(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    scale: float = 16.0
+
+    def __post_init__(self) -> None:
+        real("cosine:scale", self.scale, above=0)
+
+    def make(self, features: int, num_classes: int) -> nn.Module:
+        return CosineLinear(features, num_classes, self.scale)

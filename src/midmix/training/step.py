@@ -1,0 +1,174 @@
+"""One training step as a pure function: parameters, a batch and its plan in; loss and clean logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from midmix.mixing import Features, Input, Loss, Mix, Plan
+from midmix.mixing.context import as_loss
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A network in two parts: `fc(features(x))` is what it answers. Ours are; others are mixed by hooks."""
+
+    fc: nn.Module
+
+    def features(self, x: Tensor, /) -> Tensor:
+        """What enters the classifier, `[B, D]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What a step gives.
+
+    Attributes:
+        loss: a scalar.
+        clean_logits: `[B, C]`, without a gradient; None where the site hides clean rows.
+    """
+
+    loss: Tensor
+    clean_logits: Tensor | None
+
+
+def can_divide(model: nn.Module, mix: Mix) -> bool:
+    """Whether a step needs no hooks: the mix acts on the input or on the features of a divided network."""
+    if not isinstance(model, Divided) or any(True for _ in model.fc.children()):
+        return False  # a head of several modules may have batch statistics, which a second answer would shift
+    site = mix.site
+    if type(site) is Features:
+        return site.name is None or dict(model.named_modules()).get(site.name) is model.fc
+    return type(site) is Input
+
+
+def step(
+    model: nn.Module,
+    inputs: Tensor,
+    plan: Plan,
+    loss: Loss,
+    *,
+    mix_input: bool = False,
+    clean: bool = True,
+    parameters: Mapping[str, Tensor] | None = None,
+    generator: torch.Generator | None = None,
+) -> Stepped:
+    """The loss of a batch that is mixed by a plan, and the head's answers to its clean features.
+
+    Nothing is kept and nothing global is touched, so it can be differentiated, and mapped over the parameters of
+    several networks at once with `torch.func.vmap`.
+
+    Args:
+        model: a `Divided` network, in training mode.
+        inputs: `[B, *shape]`, as the network takes them.
+        plan: for this batch, as `Mix.plan` draws it.
+        loss: of `midmix.losses`, or any per-sample loss.
+        mix_input: mix the inputs and not the features.
+        clean: whether clean logits are wanted; they cost one more answer of the head.
+        parameters: in place of the model's own.
+        generator: of the loss's draws.
+
+    Example:
+        >>> import midmix
+        >>> from midmix.losses import balanced_softmax
+        >>> from midmix.models import build
+        >>> y = torch.tensor([0, 1, 2, 0])
+        >>> plan = midmix.balanced_am_mixup(num_classes=3).plan(y)
+        >>> stepped = step(build("mlp-8", (4,), 3, seed=0), torch.zeros(4, 4), plan, balanced_softmax())
+        >>> stepped.loss.shape, stepped.clean_logits.shape
+        (torch.Size([]), torch.Size([4, 3]))
+    """
+    if parameters is not None:
+        stepper = _Stepper(model, loss, mix_input, clean, generator)
+        named = {f"model.{name}": value for name, value in parameters.items()}
+        found: Stepped = functional_call(stepper, named, (inputs, plan))
+        return found
+    assert isinstance(model, Divided)
+    own = model.features(plan.apply(inputs) if mix_input else inputs)
+    features = own if mix_input else plan.apply(own)
+    logits: Tensor = model.fc(features)
+    seen: Tensor | None = None
+    if plan.clean is not None:
+        seen = logits[len(plan.partner) :].detach()
+    elif features is own and not mix_input:
+        seen = logits.detach()
+    elif clean and not mix_input:
+        with torch.no_grad():
+            seen = model.fc(own)
+    judge = as_loss(loss)
+    needs = {"features", "head"} & judge.needs
+    total = plan.loss(
+        logits,
+        judge,
+        features=features if needs else None,
+        head=model.fc if needs else None,
+        generator=generator,
+    )
+    return Stepped(total, seen)
+
+
+def mixed_loss(
+    model: nn.Module,
+    mix: Mix,
+    inputs: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    divided: bool,
+    generator: torch.Generator | None = None,
+    network: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The loss of a training batch by the mix that is attached to its model; the mix is shown the clean logits.
+
+    Args:
+        model: a network in training mode.
+        mix: attached to it.
+        inputs: `[B, *shape]`.
+        labels: `[B]`.
+        loss: as `step` takes it.
+        divided: whether to go by `step` (see `can_divide`), else by the mix's hooks.
+        generator: of all draws.
+        network: what wraps the model, of several processes or compiled; called in its place where hooks do the work.
+    """
+    if not divided:
+        with mix(labels, generator) as batch:
+            logits = (model if network is None else network)(inputs)
+        total: Tensor = batch.loss(logits, loss)
+        return total
+    plan = mix.plan(labels, generator)
+    watched = mix.ratio.needs_clean_logits
+    mix_input = isinstance(mix.site, Input)
+    stepped: Stepped = step(
+        model, inputs, plan, loss, mix_input=mix_input, clean=watched, generator=generator
+    )
+    if watched and stepped.clean_logits is not None:
+        mix.observe(stepped.clean_logits, labels)
+    return stepped.loss
+
+
+class _Stepper(nn.Module):
+    """A step as a module, so that its network's parameters can be given from outside."""
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, mix_input: bool, clean: bool, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        self.model, self.loss = model, as_loss(loss)
+        self.mix_input, self.clean, self.generator = mix_input, clean, generator
+
+    def forward(self, inputs: Tensor, plan: Plan) -> Stepped:
+        return step(
+            self.model,
+            inputs,
+            plan,
+            self.loss,
+            mix_input=self.mix_input,
+            clean=self.clean,
+            generator=self.generator,
+        )
