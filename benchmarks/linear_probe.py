@@ -28,7 +28,7 @@ from midmix.data import Grouped, load_grouped
 from midmix.methods import Method
 from midmix.models import fit_normalization
 from midmix.studies.linear_probe import STRENGTHS, linear_probe
-from midmix.training import Fit, Run, Settings, answer
+from midmix.training import Fit, Run, Settings, predict
 from midmix.training.run import hardware
 
 ROUNDS = 5
@@ -59,7 +59,7 @@ def features(grouped: Grouped, settings: Settings) -> tuple[Tensor, Tensor, Tens
     fit = Fit(model, mix, run.method.make_loss(), split, settings, seed=0)
     fit.run()
     fit.mix.remove()
-    train, test = answer(model, split.train), answer(model, split.test)
+    train, test = predict(model, split.train), predict(model, split.test)
     return train.features, grouped.source.train.labels, test.features, grouped.source.test.labels
 
 

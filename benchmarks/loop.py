@@ -29,7 +29,7 @@ from torch import nn
 from midmix.data import Labelled
 from midmix.methods import Method
 from midmix.models import build, describe, to_float
-from midmix.training import Fit, Moment, Settings, Split
+from midmix.training import Fit, Settings, Split, StepInfo
 from midmix.training.run import hardware
 from midmix.training.schedule import make_optimizer
 
@@ -115,7 +115,7 @@ def measure(
     bare_seconds: list[float] = []
     resumed = 0.0
 
-    def watch(moment: Moment) -> None:
+    def watch(moment: StepInfo) -> None:
         nonlocal resumed
         stepped = clock()
         place = moment.step - 1

@@ -15,7 +15,7 @@ from midmix.errors import InputError
 from midmix.mixing import Plan, recipes
 from midmix.mixing.context import as_loss
 from midmix.models import build, fit_normalization
-from midmix.training import Moment
+from midmix.training import StepInfo
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import stream
 
@@ -72,7 +72,7 @@ def test_the_ratio_sees_every_row_once_an_epoch(line, accumulate, blobs, short, 
 
 
 def test_the_ratio_follows_the_last_epoch_where_it_is_to(blobs, short, start):
-    moments: list[Moment] = []
+    moments: list[StepInfo] = []
     fit = start(blobs, replace(short, epochs=3), "am-mixup:accuracy=epoch", watch=moments.append)
     fit.run()
     by_epoch = {epoch: {moment.ratio for moment in moments if moment.epoch == epoch} for epoch in (1, 2, 3)}
@@ -83,7 +83,7 @@ def test_the_ratio_follows_the_last_epoch_where_it_is_to(blobs, short, start):
 
 @pytest.mark.parametrize("line", recipes())
 def test_the_history_has_the_mean_ratio_of_each_epoch(line, blobs, short, start):
-    moments: list[Moment] = []
+    moments: list[StepInfo] = []
     fit = start(blobs, replace(short, epochs=3), line, watch=moments.append)
     for row in fit.run():
         ratios = [moment.ratio for moment in moments if moment.epoch == row["epoch"]]
@@ -94,7 +94,7 @@ def test_the_history_has_the_mean_ratio_of_each_epoch(line, blobs, short, start)
 
 
 def test_moments_count_steps_and_show_clean_accuracy(blobs, short, start):
-    moments: list[Moment] = []
+    moments: list[StepInfo] = []
     start(blobs, short, "am-mixup", watch=moments.append).run()
     assert [(m.epoch, m.step) for m in moments] == [(e, s) for e in (1, 2) for s in range(1, 7)]
     assert {(m.epochs, m.steps) for m in moments} == {(2, 6)}

@@ -18,9 +18,9 @@ from midmix.training import (
     Run,
     Settings,
     Watching,
-    answer,
     finished,
     load_model,
+    predict,
     read_features,
     train_run,
 )
@@ -83,7 +83,7 @@ def test_tied_weights_are_saved_and_tied_again(blobs, short, networks, tmp_path)
     settings = replace(short, network=f"{networks}:Tied")
     train_run(Run(Method.parse("am-mixup"), 0, settings), blobs, tmp_path, checkpoint_seconds=0)
     model, _ = load_model(tmp_path, trust=True)
-    torch.testing.assert_close(answer(model, blobs.test).logits, read_features(tmp_path, trust=True).logits)
+    torch.testing.assert_close(predict(model, blobs.test).logits, read_features(tmp_path, trust=True).logits)
     tied: Any = model.get_submodule("model")
     assert tied.second.weight is tied.first.weight
 

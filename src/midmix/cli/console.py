@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from midmix.data import Source
 from midmix.studies import Progress as Standing
-from midmix.training import Moment
+from midmix.training import StepInfo
 
 console = Console()
 aside = Console(stderr=True)
@@ -60,6 +60,6 @@ def progress_of_runs() -> Iterator[Callable[[Standing], None]]:
         yield watch
 
 
-def _facts(moment: Moment) -> str:
+def _facts(moment: StepInfo) -> str:
     accuracy = "" if math.isnan(moment.train_accuracy) else f" · clean accuracy {moment.train_accuracy:.1%}"
     return f"{moment.rate:,.0f} rows/s · λ {moment.ratio:.3f}{accuracy}"

@@ -17,7 +17,7 @@ from midmix.data.labels import listing
 from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
 from midmix.measures import classification
-from midmix.training import answer, load_model
+from midmix.training import load_model, predict
 from midmix.training.identity import rows_digest
 
 
@@ -47,8 +47,8 @@ def evaluate(
     loaded, rows = _load(run, source, record, reading.options())
     tested = _labelled(run, loaded, record)
     note(f"measured: {rows}")
-    answers = answer(model, tested, classifier=record.get("classifier"))
-    found = classification(answers.logits, answers.labels, record["class_counts"])
+    predictions = predict(model, tested, classifier=record.get("classifier"))
+    found = classification(predictions.logits, predictions.labels, record["class_counts"])
     console.print(measured(found, record, f"{run} on {rows}"))
 
 

@@ -12,7 +12,7 @@ from midmix.measures import classification
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
-from midmix.training import Run, Settings, Watching, check_run, read_answers, train_run
+from midmix.training import Run, Settings, Watching, check_run, read_predictions, train_run
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
             lambda moment: watch(Progress(run.name, 0, 1, moment)), note, stop.is_set, claim.check
         )
         record = train_run(run, loaded, out, watching=watching)
-    answers = read_answers(out)
-    found = classification(answers.logits, answers.labels, record["class_counts"])
+    predictions = read_predictions(out)
+    found = classification(predictions.logits, predictions.labels, record["class_counts"])
     console.print(measured(found, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch"))
     console.print(f"Model: {out / 'model.safetensors'}", highlight=False, soft_wrap=True)

@@ -32,7 +32,7 @@ from midmix.files import atomic_write, check_folder, read_json, remove_parts
 from midmix.methods import Method
 from midmix.studies.claims import CLAIM, Claim, Heart, Owner, living, locked
 from midmix.studies.packed import pack, unpack
-from midmix.training.fit import Moment
+from midmix.training.fit import StepInfo
 from midmix.training.identity import differences
 from midmix.training.run import Run, Watching
 
@@ -61,7 +61,7 @@ class Attempt:
         checkpoint_seconds: least time between two checkpoints.
     """
 
-    moment: Callable[[Moment], None]
+    moment: Callable[[StepInfo], None]
     say: Callable[[str], None]
     stop: Callable[[], bool]
     still_ours: Callable[[], None]
@@ -100,7 +100,7 @@ class Progress:
     run: str
     done: int
     total: int
-    moment: Moment | None = None
+    moment: StepInfo | None = None
     ended: bool = False
 
 
@@ -197,7 +197,7 @@ class _Reporter:
     def __init__(self, options: RunnerOptions, done: int, total: int) -> None:
         self.options, self.done, self.total = options, done, total
 
-    def moment(self, run: str, moment: Moment | None) -> None:
+    def moment(self, run: str, moment: StepInfo | None) -> None:
         self.options.watch(Progress(run, self.done, self.total, moment))
 
     def ended(self, run: str) -> None:
@@ -211,7 +211,7 @@ def _attempt(
     folder: Path,
     launcher: Path,
     checkpoint_seconds: float,
-    tell: Callable[[Moment | None], None],
+    tell: Callable[[StepInfo | None], None],
     say: Callable[[str], None],
     stop: threading.Event,
 ) -> bool:
@@ -227,7 +227,7 @@ def _attempt(
         if living(launcher) is None or not claim.held():
             stop.set()
 
-    def moment(now: Moment) -> None:
+    def moment(now: StepInfo) -> None:
         tell(now)
         if stop.is_set():
             claim.check()
@@ -347,7 +347,7 @@ def _side_by_side(
                 if (now := path.stat().st_mtime_ns) == stamp:
                     return
                 content = json.loads(path.read_text())
-                moment = None if content["moment"] is None else Moment(**content["moment"])
+                moment = None if content["moment"] is None else StepInfo(**content["moment"])
             except (OSError, ValueError, TypeError, KeyError):
                 return
             stamp, notes = now, content["notes"]
@@ -487,7 +487,7 @@ def _work(job: _Job) -> tuple[bool, list[str]]:
         with suppress(OSError, InputError), atomic_write(job.folder / PROGRESS, durable=False) as path:
             path.write_text(json.dumps(content))
 
-    def tell(moment: Moment | None) -> None:
+    def tell(moment: StepInfo | None) -> None:
         nonlocal last, shown
         last = moment
         if moment is None or time.monotonic() - shown > _POLL:

@@ -28,8 +28,8 @@ from midmix.studies.linear_probe import STRENGTHS, LinearProbe, linear_probe
 from midmix.studies.neighbours_probe import neighbour_votes
 from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.evaluate import answer, features_of
 from midmix.training.fit import Fit
+from midmix.training.predict import features_of, predict
 from midmix.training.run import HISTORY, Run, Watching, check_runs, load_model, train_run
 from midmix.training.settings import Settings
 from midmix.training.split import Split
@@ -160,7 +160,7 @@ class Transfer:
     def _features(self, model: nn.Module, run: Run, data: Any) -> Tensor:
         """What enters the classifier, which has an output a group, or for the upper bound a fine class."""
         coarse = data if run.groups is None else run.groups.coarsened(data)
-        return answer(model, coarse, classifier=run.method.classifier).features
+        return predict(model, coarse, classifier=run.method.classifier).features
 
     def _finetuned(
         self,

@@ -26,9 +26,9 @@ from midmix.mixing.context import as_loss
 from midmix.models import to_float
 from midmix.training.batches import fetch, on_device
 from midmix.training.checkpoint import Checkpoints, State
-from midmix.training.evaluate import Answers, answer, features_of
 from midmix.training.history import Epoch, epoch_record
 from midmix.training.identity import differences, rows_digest
+from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
@@ -40,7 +40,7 @@ CHECK_LOSS_EVERY = 20  # steps; on an accelerator each look at the loss waits fo
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepInfo:
     """Where a run stands: for progress bars. `rate` is rows a second, `train_accuracy` that of clean rows."""
 
     epoch: int
@@ -71,7 +71,7 @@ class Fit:
         accelerator: of Hugging Face Accelerate; one for the settings' precision where None.
         checkpoints: where to keep them; None for none.
         checkpoint_seconds: least time between two checkpoints.
-        watch: called after every step with a `Moment`.
+        watch: called after every step with a `StepInfo`.
         stop: asked after every step; where it says so, a checkpoint is written and KeyboardInterrupt raised.
 
     Raises:
@@ -104,7 +104,7 @@ class Fit:
         accelerator: Accelerator | None = None,
         checkpoints: Checkpoints | None = None,
         checkpoint_seconds: float = 30.0,
-        watch: Callable[[Moment], None] | None = None,
+        watch: Callable[[StepInfo], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.accelerator = accelerator or make_accelerator(settings)
@@ -323,9 +323,9 @@ class Fit:
             geometry=self._ends_part(MEASURED_PARTS),
         )
 
-    def _answer(self, data: Labelled) -> Answers:
+    def _answer(self, data: Labelled) -> Predictions:
         """The network's answers after an epoch; no loss has yet shown what its last update did."""
-        found = answer(self.model, data, classifier=self.classifier)
+        found = predict(self.model, data, classifier=self.classifier)
         if not (found.logits.isfinite().all() and found.features.isfinite().all()):
             raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
         return found
@@ -335,10 +335,10 @@ class Fit:
         before = self.epoch - self.settings.evaluate_every
         return self.epoch * parts // self.settings.epochs > before * parts // self.settings.epochs
 
-    def _moment(self, rate: float) -> Moment:
+    def _moment(self, rate: float) -> StepInfo:
         accuracy = getattr(self.mix.ratio, "accuracy", None)
         known = self.history[-1]["train_accuracy"] if self.history else math.nan
-        return Moment(
+        return StepInfo(
             epoch=self.epoch + 1,
             epochs=self.settings.epochs,
             step=self.step,

@@ -6,7 +6,7 @@ import math
 from typing import TypedDict
 
 from midmix.measures import alignment, class_uniformity, classification
-from midmix.training.evaluate import Answers
+from midmix.training.predict import Predictions
 
 MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from a sample
 
@@ -38,9 +38,9 @@ class Epoch(TypedDict):
 def epoch_record(
     *,
     epoch: int,
-    train: Answers,
-    test: Answers,
-    validation: Answers | None,
+    train: Predictions,
+    test: Predictions,
+    validation: Predictions | None,
     counts: list[int],
     train_loss: float,
     ratio: float,

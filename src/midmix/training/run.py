@@ -28,10 +28,10 @@ from midmix.methods import Method, Spec, StageData
 from midmix.models import build, describe, fit_normalization, replace_module
 from midmix.registry import Code, code_of, is_reference
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.evaluate import Answers, answer, features_of
-from midmix.training.fit import Fit, Moment
+from midmix.training.fit import Fit, StepInfo
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.identity import differences, groups_digest, rows_digest
+from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
@@ -112,7 +112,7 @@ class Run:
 class Watching:
     """Who is told what while a run goes on."""
 
-    moment: Callable[[Moment], None] | None = None
+    moment: Callable[[StepInfo], None] | None = None
     say: Callable[[str], None] = field(default=print)
     stop: Callable[[], bool] = lambda: False
     "Whether to write a checkpoint and end with KeyboardInterrupt."
@@ -250,7 +250,7 @@ def train_run(
     }
     if fit.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
-        tested = answer(model, split.test, classifier=fit.classifier)
+        tested = predict(model, split.test, classifier=fit.classifier)
         watching.still_ours()
         _save_model(model, folder / MODEL)
         with atomic_write(folder / HISTORY) as path:
@@ -265,7 +265,7 @@ def train_run(
     return record
 
 
-def read_answers(folder: Path) -> Answers:
+def read_predictions(folder: Path) -> Predictions:
     """What a finished run's model made of the test rows at the last epoch.
 
     Raises:
@@ -274,7 +274,7 @@ def read_answers(folder: Path) -> Answers:
     path = folder / TEST
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Answers(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+            return Predictions(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
     except (FileNotFoundError, ValueError, KeyError, EOFError, BadZipFile) as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else "is cut off, or of another kind"
         raise InputError(
@@ -284,7 +284,7 @@ def read_answers(folder: Path) -> Answers:
 
 def read_features(folder: Path, *, trust: bool = False) -> LabelledFeatures:
     """The test rows' features, labels and logits at a finished run's last epoch, and its linear classifier."""
-    answers = read_answers(folder)
+    predictions = read_predictions(folder)
     model, record = load_model(folder, trust=trust)
     num_classes = len(record["classes"])
     head = features_of(model, num_classes, record.get("classifier")).classifier(model, num_classes)
@@ -292,7 +292,7 @@ def read_features(folder: Path, *, trust: bool = False) -> LabelledFeatures:
     if isinstance(head, nn.Linear):
         weights = head.weight.detach(), None if head.bias is None else head.bias.detach()
     return LabelledFeatures(
-        answers.features, answers.labels, tuple(record["classes"]), answers.logits, weights
+        predictions.features, predictions.labels, tuple(record["classes"]), predictions.logits, weights
     )
 
 
@@ -424,10 +424,10 @@ def _file_of(reference: str) -> tuple[str, str]:
 def _after_stages(method: Method, fit: Fit) -> Epoch:
     """Puts the stages' classifier in place, and measures the last epoch again."""
     split, num_classes = fit.split, len(fit.split.train.classes)
-    data = answer(fit.model, split.train, classifier=fit.classifier)
+    data = predict(fit.model, split.train, classifier=fit.classifier)
     held_out = None
     if split.validation is not None:
-        found = answer(fit.model, split.validation, classifier=fit.classifier)
+        found = predict(fit.model, split.validation, classifier=fit.classifier)
         held_out = found.features, found.labels
     for stage in method.make_stages():
         head = features_of(fit.model, num_classes, fit.classifier).classifier(fit.model, num_classes)

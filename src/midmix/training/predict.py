@@ -1,4 +1,4 @@
-"""A model's answers to rows, in evaluation mode."""
+"""A model's predictions for rows, in evaluation mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from midmix.models import to_float
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a model made of N rows: `logits [N, C]`, `features [N, D]`, both float32, and `labels [N]`; on the CPU."""
 
     logits: Tensor
@@ -27,9 +27,9 @@ class Answers:
         return float((self.logits.argmax(1) == self.labels).double().mean())
 
 
-def answer(
+def predict(
     model: nn.Module, data: Labelled, *, batch_size: int = 1000, classifier: str | None = None
-) -> Answers:
+) -> Predictions:
     """Runs the model over all rows, unmixed; the mode of each of its modules is as before afterwards.
 
     Features are what enters the classifier: the module of this name (`features_of`), or found by itself.
@@ -40,8 +40,8 @@ def answer(
     Example:
         >>> from midmix.data import load
         >>> from midmix.models import build
-        >>> answers = answer(build("mlp-16", (64,), 10, seed=0), load("digits").test)
-        >>> answers.logits.shape, answers.features.shape, answers.labels.shape
+        >>> predictions = predict(build("mlp-16", (64,), 10, seed=0), load("digits").test)
+        >>> predictions.logits.shape, predictions.features.shape, predictions.labels.shape
         (torch.Size([719, 10]), torch.Size([719, 16]), torch.Size([719]))
     """
     seen: list[Tensor] = []
@@ -57,7 +57,7 @@ def answer(
     finally:
         for handle in handles:
             handle.remove()
-    return Answers(logits, torch.cat(seen), data.labels.cpu())
+    return Predictions(logits, torch.cat(seen), data.labels.cpu())
 
 
 def features_of(model: nn.Module, num_classes: int, classifier: str | None = None) -> Features:

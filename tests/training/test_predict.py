@@ -1,4 +1,4 @@
-"""Answers are those of the unmixed model in evaluation mode, and asking leaves no trace."""
+"""Predictions are those of the unmixed model in evaluation mode, and asking leaves no trace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from midmix.errors import InputError
 from midmix.mixing import recipe, recipes
 from midmix.models import build, to_float
-from midmix.training import answer
+from midmix.training import predict
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def test_answers_are_never_mixed(line, network, pictures):
     expected = network.eval()(to_float(pictures.train.inputs.rows))
     mix = recipe(line, num_classes=3).attach(network.train())
     with mix(pictures.train.labels):  # even in the midst of a batch
-        answers = answer(network, pictures.train)
-    torch.testing.assert_close(answers.logits, expected.detach(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(network.fc(answers.features), answers.logits, rtol=1e-4, atol=1e-5)
-    assert torch.equal(answers.labels, pictures.train.labels)
-    assert answers.logits.dtype == answers.features.dtype == torch.float32
+        predictions = predict(network, pictures.train)
+    torch.testing.assert_close(predictions.logits, expected.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.fc(predictions.features), predictions.logits, rtol=1e-4, atol=1e-5)
+    assert torch.equal(predictions.labels, pictures.train.labels)
+    assert predictions.logits.dtype == predictions.features.dtype == torch.float32
 
 
 def test_modes_hooks_statistics_and_random_state_are_left_alone(network, pictures):
@@ -42,7 +42,7 @@ def test_modes_hooks_statistics_and_random_state_are_left_alone(network, picture
     modes = [module.training for module in network.modules()]
     tensors = {name: tensor.clone() for name, tensor in (network.state_dict() | mix.state_dict()).items()}
     random = torch.get_rng_state()
-    answer(network, pictures.test)
+    predict(network, pictures.test)
     assert [module.training for module in network.modules()] == modes
     assert not frozen.training
     assert [len(m._forward_pre_hooks) + len(m._forward_hooks) for m in network.modules()] == hooks
@@ -55,7 +55,7 @@ def test_modes_and_hooks_are_restored_after_an_error(network, pictures):
     network.train()
     two_channels = replace(pictures.test, inputs=pictures.test.inputs.rows[:, :2])
     with pytest.raises(RuntimeError):
-        answer(network, two_channels)
+        predict(network, two_channels)
     assert all(module.training for module in network.modules())
     assert not network.fc._forward_pre_hooks
 
@@ -63,17 +63,17 @@ def test_modes_and_hooks_are_restored_after_an_error(network, pictures):
 def test_the_classifier_can_be_named(pictures):
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3), nn.ReLU(), nn.Linear(3, 3))
     with pytest.raises(InputError, match="2 linear layers have 3 outputs"):
-        answer(model, pictures.test)
-    answers = answer(model, pictures.test, classifier="3")
-    torch.testing.assert_close(model[3](answers.features), answers.logits)
+        predict(model, pictures.test)
+    predictions = predict(model, pictures.test, classifier="3")
+    torch.testing.assert_close(model[3](predictions.features), predictions.logits)
     with pytest.raises(InputError, match="unknown module of Sequential '4'"):
-        answer(model, pictures.test, classifier="4")
+        predict(model, pictures.test, classifier="4")
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 12, 1000])
 def test_batches_make_no_difference(batch_size, network, pictures):
-    whole = answer(network, pictures.test)
-    parts = answer(network, pictures.test, batch_size=batch_size)
+    whole = predict(network, pictures.test)
+    parts = predict(network, pictures.test, batch_size=batch_size)
     torch.testing.assert_close(parts.logits, whole.logits, rtol=1e-4, atol=1e-5)
     assert parts.logits.shape == (12, 3)
     assert parts.features.shape == (12, network.fc.in_features)
