@@ -108,7 +108,7 @@ def test_average_precision_is_a_loop_over_rows(logits):
 def test_cold_it_is_the_average_precision_itself(logits):
     context = LossContext(logits, ((LABELS, torch.ones(8).double()),))
     scores = logits.softmax(1)
-    expected = [1 - average_precision_score(LABELS == c, scores[:, c]) for c in range(3)]
+    expected = [1 - average_precision_score(LABELS.eq(c), scores[:, c]) for c in range(3)]
     assert term("average_precision", context, temperature=1e-6) == pytest.approx(sum(expected) / 3, rel=1e-6)
 
 

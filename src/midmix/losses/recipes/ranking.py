@@ -51,8 +51,8 @@ def auc_margin(weight: float = 1.0, margin: float = 1.0) -> ComposedLoss:
 
     `+ w · mean_c V⁺_c + V⁻_c + max(0, m + μ⁻_c - μ⁺_c)²`: mean and variance of `softmax(z)_c` over class c's rows (⁺,
     shares of rows under mixing) and over the others (⁻), for the classes that have both in the batch. It is the paper's
-    min-max loss with its a, b and α ≥ 0 at their best for the batch, so that no second optimizer is asked for. The paper
-    has two classes and starts from a network trained by cross-entropy; here cross-entropy stays beside it.
+    min-max loss with its a, b and α ≥ 0 at their best for the batch, so that no second optimizer is asked for. The
+    paper has two classes and starts from a network trained by cross-entropy; here cross-entropy stays beside it.
 
     Args:
         weight: w, 0 or more; 0 for cross-entropy.
