@@ -167,13 +167,13 @@ def _right(classes: Callable[[Outputs], Sequence[int]] | None) -> Callable[[Outp
 
     def rows(outputs: Outputs) -> tuple[Tensor, Tensor]:
         chosen = None if classes is None else classes(outputs)
-        return outputs.rows[1].double(), outputs.class_weights(chosen)
+        return outputs.right.double(), outputs.class_weights(chosen)
 
     return rows
 
 
 def _every_row(outputs: Outputs) -> tuple[Tensor, Tensor]:
-    right = outputs.rows[1].double()
+    right = outputs.right.double()
     return right, torch.full_like(right, 1 / len(right))
 
 

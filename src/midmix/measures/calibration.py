@@ -125,13 +125,72 @@ def negative_log_likelihood(logits: Tensor, labels: Tensor) -> float:
     return float(confidences(logits, labels)[2].mean())
 
 
+def brier_score(logits: Tensor, labels: Tensor) -> float:
+    """Mean of `Σ_c (p_c - [label = c])²`, for two classes half of it, `(p_1 - label)²`; lower is better.
+
+    Source: Brier 1950, Monthly Weather Review 78; halved for two classes as everybody does. Arguments and errors as in
+    `reliability_bins`.
+
+    Example:
+        >>> brier_score(torch.zeros(2, 2), torch.tensor([0, 1])), brier_score(torch.zeros(2, 4), torch.tensor([0, 3]))
+        (0.25, 0.75)
+    """
+    check_logits(logits, labels)
+    return float(_brier(logits, labels).mean())
+
+
+def classwise_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """`1/C Σ_c Σ_b n_cb / N · |share_cb - probability_cb|`: the calibration error of every class's own probability.
+
+    Rows are put into equal-width bins of p_c; a bin's share is that of rows of class c. Source: Kull et al.,
+    NeurIPS 2019 (arXiv 1910.12656), section 2. Arguments and errors as in `reliability_bins`.
+
+    Example:
+        >>> classwise_calibration_error(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))  # .5 where .75 and .25 are so
+        0.25
+    """
+    check_logits(logits, labels)
+    return _classwise(logits, labels, bins)
+
+
+def _brier(logits: Tensor, labels: Tensor) -> Tensor:
+    parts = []
+    for some, theirs in zip(
+        torch.split(logits, _ROWS_AT_ONCE), torch.split(labels, _ROWS_AT_ONCE), strict=True
+    ):
+        gap = some.detach().double().softmax(dim=1)
+        gap[torch.arange(len(gap), device=gap.device), theirs.long()] -= 1
+        parts.append(gap.square().sum(dim=1) / (2 if gap.shape[1] == 2 else 1))
+    return torch.cat(parts)
+
+
+def _classwise(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
+    classes = logits.shape[1]
+    log_total = logits.detach().double().logsumexp(dim=1)
+    errors = [
+        bin_confidences((logits[:, c].detach().double() - log_total).exp(), labels == c, bins).error
+        for c in range(classes)
+    ]
+    return sum(errors) / classes
+
+
 def _losses(outputs: Outputs) -> tuple[Tensor, Tensor]:
     loss = outputs.rows[2]
     return loss, torch.full_like(loss, 1 / len(loss))
+
+
+def _squares(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    gap = _brier(outputs.judged, outputs.labels)
+    return gap, torch.full_like(gap, 1 / len(gap))
 
 
 declare("nll", "NLL", "lower", rows=_losses, needs=["logits"], table="outcomes", order=6)
 declare(
     "ece", "ECE", "lower", lambda outputs: bin_confidences(*outputs.rows[:2]).error, needs=["logits"], table="outcomes",
     order=7,
+)  # fmt: skip
+declare("brier", "Brier", "lower", rows=_squares, needs=["logits"], order=8)
+declare(
+    "classwise_ece", "class-wise ECE", "lower", lambda outputs: _classwise(outputs.judged, outputs.labels),
+    needs=["logits"], order=9,
 )  # fmt: skip

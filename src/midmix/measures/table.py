@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower", ""]
 Unit = Literal["percent", "number"]
-Need = Literal["logits", "counts", "features", "head", "groups", "two classes"]
+Need = Literal["logits", "counts", "costs", "features", "head", "groups", "two classes"]
 Table = Literal["outcomes", "two classes", "collapse", "groups", ""]
 
 
@@ -32,7 +32,10 @@ class Outputs:
     Attributes:
         labels: `[N]`, class indices.
         logits: `[N, C]`.
+        log_probabilities: `[N, C]`, under a stated prior, for the measures that judge probabilities; those of softmax
+            over the logits where None.
         counts: `[C]`, *training* rows a class.
+        costs: `[C, C]`, of deciding the column where the row is true.
         features: `[N, D]`.
         head: weight `[C, D]` and bias `[C]` or None, of a linear classifier on the features.
         groups: `[C]`, the group of each class, from 0.
@@ -48,13 +51,15 @@ class Outputs:
     groups: Tensor | None = None
     max_rows: int | None = None
     seed: int = 0
+    log_probabilities: Tensor | None = None
+    costs: Tensor | None = None
 
     @property
     def given(self) -> frozenset[Need]:
         """What there is."""
         found: set[Need] = {
             name
-            for name in ("logits", "counts", "features", "head", "groups")
+            for name in ("logits", "counts", "costs", "features", "head", "groups")
             if getattr(self, name) is not None
         }
         if self.logits is not None and self.logits.ndim == 2 and self.logits.shape[1] == 2:
@@ -71,18 +76,41 @@ class Outputs:
         return len(self.counts) if self.counts is not None else int(self.labels.max()) + 1
 
     @cached_property
-    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Confidence, whether right, and loss of each row: see `midmix.measures.calibration.confidences`."""
+    def right(self) -> Tensor:
+        """`[N]` bool: whether the largest logit is the label's."""
         from midmix.measures._checks import check_logits
-        from midmix.measures.calibration import confidences
 
         logits = self._known("logits", self.logits)
         check_logits(logits, self.labels)
-        return confidences(logits, self.labels)
+        return logits.detach().argmax(dim=1) == self.labels
 
     @cached_property
-    def positive(self) -> Tensor:
-        """`[N]` float64: the log-odds of class 1, for two classes."""
+    def judged(self) -> Tensor:
+        """`[N, C]` whose softmax is judged as probabilities: those for the stated prior, else the logits."""
+        if self.log_probabilities is not None:
+            return self.log_probabilities
+        return self._known("logits", self.logits)
+
+    @cached_property
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the probabilities: confidence, whether the likeliest class is right, and loss of each row; see
+        `midmix.measures.calibration.confidences`."""
+        from midmix.measures._checks import check_labels, check_logits
+        from midmix.measures.calibration import confidences
+
+        if self.log_probabilities is None:
+            check_logits(self._known("logits", self.logits), self.labels)
+        check_labels(self.labels, self.judged.shape[1])
+        return confidences(self.judged, self.labels)
+
+    @property
+    def positive(self) -> int:
+        """Of two classes the one that is looked for: with fewer training rows; class 1 of even or unknown ones."""
+        return 0 if self.counts is not None and bool(self.counts[0] < self.counts[1]) else 1
+
+    @cached_property
+    def score(self) -> Tensor:
+        """`[N]` float64: the log-odds of the class that is looked for, for two classes."""
         from midmix.measures._checks import check_logits
 
         logits = self._known("logits", self.logits)
@@ -90,7 +118,7 @@ class Outputs:
         if logits.shape[1] != 2:
             raise InputError(f"logits: {logits.shape[1]} columns; this is a measure of two classes")
         pair = logits.detach().double()
-        return pair[:, 1] - pair[:, 0]
+        return pair[:, self.positive] - pair[:, 1 - self.positive]
 
     @cached_property
     def confusion(self) -> Tensor:
