@@ -98,7 +98,7 @@ class TrainingFlags:
     """How each network is trained; defaults depend on whether rows are features or images."""
 
     network: str | None = None
-    "mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: mlp for features, resnet-20 for images]"
+    "linear, mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: mlp for features, resnet-20 for images]"
 
     width: Whole | None = None
     "Channels of a ResNet's first stage, or units of every hidden layer. [default: 16 for resnet, 128 for mlp]"

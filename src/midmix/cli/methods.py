@@ -11,7 +11,7 @@ from rich.table import Table
 
 from midmix.cli.console import console
 from midmix.losses import LOSSES
-from midmix.methods import HEADS, ORDERS, STAGES
+from midmix.methods import BASELINES, HEADS, ORDERS, STAGES
 from midmix.mixing.recipes import RECIPES, recipe_options
 from midmix.registry import Registry, options_of
 
@@ -20,6 +20,7 @@ KINDS: tuple[tuple[str, Registry[Any]], ...] = (
     ("orders of rows, behind +", ORDERS),
     ("heads, behind +", HEADS),
     ("second stages, behind >>", STAGES),
+    ("baselines that are no networks, alone, where rows are features", BASELINES),
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+import torch
 from cyclopts import Parameter
 from torch import Tensor
 
@@ -68,11 +70,14 @@ def predict(
     _check_finite(logits, rows, record, source)
     probabilities = logits.softmax(1)
     best = probabilities.max(1)
+    if not record["probabilities"]:
+        note(f"{run}: the scores of {record['method']} are no probabilities, so these are left empty")
+        probabilities = torch.full_like(probabilities, math.nan)
     table = pd.DataFrame(
         {
             "name": rows.names,
             "class": [record["classes"][index] for index in best.indices.tolist()],
-            "probability": best.values.numpy(),
+            "probability": probabilities.amax(1).numpy(),
         }
     )
     if all_classes:

@@ -24,8 +24,8 @@ def measured(found: Classification, record: dict[str, Any], title: str) -> Rende
         "many %": _percent(found.many),
         "medium %": _percent(found.medium),
         "few %": _percent(found.few),
-        "NLL (nats)": f"{found.nll:.3f}",
-        "ECE %": _percent(found.ece),
+        "NLL (nats)": f"{found.nll:.3f}" if record["probabilities"] else "–",
+        "ECE %": _percent(found.ece if record["probabilities"] else math.nan),
     }
     for name in cells:
         totals.add_column(name, justify="right")

@@ -13,6 +13,7 @@ from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
 from midmix.training import Run, Settings, Watching, check_run, read_predictions, train_run
+from midmix.training.run import MODEL
 
 
 def train(
@@ -55,4 +56,9 @@ def train(
     predictions = read_predictions(out)
     found = classification(predictions.logits, predictions.labels, record["class_counts"])
     console.print(measured(found, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch"))
-    console.print(f"Model: {out / 'model.safetensors'}", highlight=False, soft_wrap=True)
+    kept = (
+        f"Model: {out / MODEL}"
+        if (out / MODEL).is_file()
+        else f"Results, and no model, which {line} has none to keep of: {out}"
+    )
+    console.print(kept, highlight=False, soft_wrap=True)

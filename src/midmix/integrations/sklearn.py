@@ -235,9 +235,9 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if any(width < 1 for width in self.hidden):
             raise InputError(f"hidden: {tuple(self.hidden)}; each layer needs at least 1 unit")
         method = Method.parse(self.method) if isinstance(self.method, str) else None
-        if method is not None and (method.order or method.head or method.stages):
+        if method is not None and (method.order or method.head or method.stages or method.baseline):
             raise InputError(
-                f"method: {method}; here a method is a mix and a loss; orders, heads and stages are not"
+                f"method: {method}; here a method is a mix and a loss; orders, heads, stages and baselines are not"
             )
         self.mix_ = (
             method.make_mix(classes, counts)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midmix.errors import InputError, unknown
 from midmix.losses import LOSSES, Loss, loss, put_together
+from midmix.methods.baselines import BASELINES, Baseline
 from midmix.methods.heads import HEADS, Head
 from midmix.methods.orders import ORDERS, Order
 from midmix.methods.spec import Spec
@@ -36,12 +37,15 @@ class Method:
         am-mixup:beta=0.5                                cutmix+ldam:max_margin=0.3+drw:start=0.8
         balanced-am-mixup+balanced_softmax:tau=1         erm+class_balanced >> tau_norm:tau=0.7
 
+    A baseline (`ridge:alpha=1000`), which is no network and is fitted by itself, stands alone.
+
     Attributes:
         mix: a recipe of `midmix.mixing`.
         losses: parts of the loss; none for cross-entropy.
         order: who is drawn when; None for every row once an epoch.
         head: the classifier; None for the network's own.
         stages: what follows the training.
+        baseline: what is fitted by itself in place of a network; None for a network.
 
     Example:
         >>> method = Method.parse("balanced-am-mixup:clean_weight=1+balanced_softmax")
@@ -56,6 +60,7 @@ class Method:
     order: Spec | None = None
     head: Spec | None = None
     stages: tuple[Spec, ...] = ()
+    baseline: Spec | None = None
 
     @classmethod
     def parse(cls, text: str) -> Method:
@@ -78,6 +83,13 @@ class Method:
         training, *after = text.split(">>")
         # A plus in a number, 1e+3, is followed by a digit.
         first, *rest = (Spec.parse(part) for part in re.split(r"\+(?!\s*\d)", training))
+        if first.name in BASELINES.names():
+            if rest or after:
+                raise InputError(
+                    f"method {text.strip()!r}: {first.name} is fitted by itself, so no loss, order, head or stage goes "
+                    f"with it; write {first}"
+                )
+            return cls(Spec("erm"), baseline=first)
         if first.name not in RECIPES and first.name in LOSSES:
             raise InputError(f"method {text.strip()!r}: {first.name} is a loss; write erm+{first}")
         found: dict[str, list[Spec]] = {"loss": [], "order": [], "head": []}
@@ -107,6 +119,7 @@ class Method:
         self.make_order()
         self.make_head()
         self.make_stages()
+        self.make_baseline()
 
     def make_mix(self, num_classes: int, class_counts: Sequence[float] | Tensor | None = None) -> Mix:
         """A fresh mix.
@@ -144,6 +157,10 @@ class Method:
         """What follows the training."""
         return tuple(_make(STAGES.find(stage.name), stage) for stage in self.stages)
 
+    def make_baseline(self) -> Baseline | None:
+        """What is fitted in place of a network; None where a network is trained."""
+        return None if self.baseline is None else _make(BASELINES.find(self.baseline.name), self.baseline)
+
     @property
     def needs_validation(self) -> bool:
         """Whether a stage chooses something on held-out rows and cannot do without."""
@@ -157,6 +174,7 @@ class Method:
             "order": None if self.order is None else _plain(self.order),
             "head": None if self.head is None else _plain(self.head),
             "stages": [_plain(stage) for stage in self.stages],
+            "baseline": None if self.baseline is None else _plain(self.baseline),
         }
 
     @classmethod
@@ -168,11 +186,14 @@ class Method:
             None if data["order"] is None else _spec(data["order"]),
             None if data["head"] is None else _spec(data["head"]),
             tuple(_spec(stage) for stage in data["stages"]),
+            None if data.get("baseline") is None else _spec(data["baseline"]),
         )
 
     @property
     def parts(self) -> tuple[tuple[str, Spec], ...]:
         """Every part with its kind."""
+        if self.baseline is not None:
+            return (("baseline", self.baseline),)
         single = (("order", self.order), ("head", self.head))
         return (
             ("method", self.mix),
@@ -197,6 +218,8 @@ class Method:
         return str(self).replace(" >> ", "~").replace(":", "_").replace("/", "-")
 
     def __str__(self) -> str:
+        if self.baseline is not None:
+            return str(self.baseline)
         parts = (self.mix, *self.losses, self.order, self.head)
         training = "+".join(str(part) for part in parts if part is not None)
         return " >> ".join([training, *map(str, self.stages)])

@@ -20,7 +20,8 @@ class MLP(nn.Module):
     Args:
         shape: the shape of one row, `(D,)` or `(C, H, W)`.
         num_classes: number of logits.
-        hidden: widths of the hidden layers; the last is the number of features that `fc` sees.
+        hidden: widths of the hidden layers; the last is the number of features that `fc` sees. Without any it is a
+            linear classifier of the standardised inputs.
 
     Example:
         >>> import torch
@@ -44,7 +45,7 @@ class MLP(nn.Module):
     @property
     def network(self) -> str:
         """The name that `build` takes for this network."""
-        return "-".join(map(str, ("mlp", *self.widths)))
+        return "-".join(map(str, ("mlp", *self.widths))) if self.widths else "linear"
 
     def features(self, x: Tensor) -> Tensor:
         """Inputs `[B, *shape]` to what enters the classifier `fc`, `[B, D]`."""

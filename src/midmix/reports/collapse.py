@@ -25,7 +25,7 @@ def measure_output(output: Output) -> dict[str, float]:
 
 
 def collapse_measures(comparison: Comparison) -> pd.DataFrame:
-    """A row per run that kept its test outputs: ``line``, the keys of a results table, every measure."""
+    """A row per run that learned features and kept its test outputs: ``line``, the keys of results, every measure."""
     rows = [
         {
             "line": run.line,
@@ -36,7 +36,7 @@ def collapse_measures(comparison: Comparison) -> pd.DataFrame:
             **measure_output(run.output),
         }
         for run in comparison.runs
-        if run.output is not None
+        if run.output is not None and run.learned
     ]
     # What no output allows is no column: a head's measure where nobody kept the heads.
     return pd.DataFrame(rows).dropna(axis="columns", how="all") if rows else pd.DataFrame()

@@ -32,6 +32,12 @@ class Run:
     def seed(self) -> int:
         return int(self.about["seed"])
 
+    @property
+    def learned(self) -> bool:
+        """Whether its features were learned; those of a baseline are the inputs."""
+        specification = self.about.get("specification")
+        return not (isinstance(specification, dict) and specification.get("baseline"))
+
     @cached_property
     def counts(self) -> np.ndarray:
         """Training rows per class, ``[C]``."""

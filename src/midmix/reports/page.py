@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,8 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
     matrices = [matrix_of(one) for one in pairs if len(one.lines) > 2]
     measured = collapse_measures(comparison)
     material = Material(subjects, classes, measured, summary, comparison, projection)
+    learned = {run.line for run in comparison.runs if run.learned}
+    of_networks = replace(material, subjects=[one for one in subjects if one.label in learned])
     html = render(
         "comparison.html.j2",
         title=title_of(comparison),
@@ -76,7 +79,8 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         baseline=comparison.baseline,
         has_baseline=comparison.baseline in comparison.lines,
         outcomes=publish_all(drawings(material, "outcomes"), comparison.folder / "figures"),
-        geometry=publish_all(drawings(material, "geometry"), comparison.folder / "figures"),
+        geometry=publish_all(drawings(of_networks, "geometry"), comparison.folder / "figures"),
+        baselines=[line for line in comparison.lines if line not in learned],
         collapse_rows=_collapse_rows(measured, baseline),
         collapse_columns=collapse_columns(measured.columns),
         facts=facts(comparison),

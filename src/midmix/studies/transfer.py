@@ -257,6 +257,9 @@ def transfer(
         )
     if finetune_epochs < 0:
         raise InputError(f"finetune_epochs: {finetune_epochs} is too small; 0 leaves fine-tuning out")
+    for line in lines:
+        if line.baseline is not None:
+            raise InputError(f"{line}: learns no features, which is what transfer measures; leave it out")
     template = Run(lines[0], 0, settings, validation=validation, groups=grouped.hierarchy)
     everything = (*lines, *_bounds(lines))
     runs = [

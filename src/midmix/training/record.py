@@ -41,7 +41,8 @@ class RunRecord:
         train_rows, test_rows, groups: digests; None where not written down.
         network: its name.
         classifier: name of its last layer, where the method says it.
-        parameters: how many it has.
+        parameters: how many it has; 0 for a baseline whose fit is not kept, so that the run has no model file.
+        probabilities: whether softmax of its logits are probabilities.
         settings: how it was trained; a setting that a record does not name stood at its default.
         seconds: of training, evaluations left out.
         versions: of the libraries.
@@ -73,6 +74,7 @@ class RunRecord:
     test_rows: str | None = None
     groups: str | None = None
     classifier: str | None = None
+    probabilities: bool = True
     versions: dict[str, str] = field(default_factory=dict)
     hardware: str = ""
 

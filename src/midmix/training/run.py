@@ -27,6 +27,7 @@ from midmix.measures import shot_groups
 from midmix.methods import Method, Spec, StageData
 from midmix.models import build, describe, fit_normalization, replace_module
 from midmix.registry import Code, code_of, is_reference
+from midmix.training.baseline import LINEAR, check_baseline, fit_baseline
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit, StepInfo
 from midmix.training.history import Epoch, chosen_epochs
@@ -153,6 +154,9 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
             raise InputError(
                 f"{run.method}: a stage chooses on held-out rows; give a share, validation=0.2 (--validation)"
             )
+        if run.method.baseline is not None:
+            check_baseline(run.method, split.train)
+            continue
         try:
             model = run.network(split)
             mix = run.method.make_mix(num_classes, split.train.counts())
@@ -200,13 +204,100 @@ def train_run(
         _same(run, specification, record, folder)
         return record
     split = run.split(source)
-    classes, counts = split.train.classes, split.train.counts()
+    trained = _trained(run, split, folder, watching, checkpoint_seconds)
+    counts = split.train.counts()
+    shots = shot_groups(counts)
+    record = {
+        "method": str(run.method),
+        "specification": run.method.as_dict(),
+        "code": [asdict(code) for code in run.code()],
+        "seed": run.seed,
+        "source": source.name,
+        "reading": dict(source.reading),
+        "columns": list(source.columns),
+        "shape": list(split.train.shape),
+        "classes": list(split.train.classes),
+        "class_counts": counts.tolist(),
+        "imbalance": run.imbalance,
+        "profile": run.profile,
+        "ranks": run.ranks,
+        "validation": run.validation,
+        "shot_rule": shots.rule,
+        "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
+        "split_hash": split.hash,
+        **{name: specification[name] for name in ("train_rows", "test_rows", "groups")},
+        "network": trained.network,
+        "classifier": trained.classifier,
+        "parameters": 0 if trained.model is None else describe(trained.model).parameters,
+        "probabilities": trained.probabilities,
+        "settings": run.settings.as_dict(),
+        "seconds": trained.seconds,
+        "versions": {name: version(name) for name in VERSIONS},
+        "hardware": hardware(trained.device),
+    }
+    if trained.writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        tested = trained.tested()
+        watching.still_ours()
+        if trained.model is not None:
+            _save_model(trained.model, folder / MODEL)
+        with atomic_write(folder / HISTORY) as path:
+            pd.DataFrame(trained.history).to_parquet(path)
+        with atomic_write(folder / TEST) as path, path.open("wb") as file:
+            np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
+        watching.still_ours()
+        RunRecord(**record).write(folder)
+    trained.close()
+    return record
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a run came to, however it was trained.
+
+    Attributes:
+        model: None where it cannot be kept as plain data.
+        tested: what it makes of the test rows.
+        probabilities: whether softmax of its logits are probabilities.
+        writes: whether this process writes the run's files.
+        close: what is left to do once they are written.
+    """
+
+    network: str
+    model: nn.Module | None
+    classifier: str | None
+    history: list[Epoch]
+    tested: Callable[[], Predictions]
+    probabilities: bool
+    seconds: float
+    device: torch.device
+    writes: bool
+    close: Callable[[], None]
+
+
+def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoint_seconds: float) -> _Trained:
+    """Trains as the method says: a network by steps, a baseline by itself."""
+    baseline = run.method.make_baseline()
+    if baseline is not None:
+        fitted = fit_baseline(run.method, baseline, split, run.seed, watching.say)
+        return _Trained(
+            network=LINEAR if fitted.model is not None else run.method.parts[0][1].name,
+            model=fitted.model,
+            classifier=None,
+            history=fitted.history,
+            tested=lambda: fitted.tested,
+            probabilities=baseline.probabilities,
+            seconds=fitted.seconds,
+            device=torch.device("cpu"),
+            writes=int(os.environ.get("RANK", "0")) == 0,
+            close=lambda: None,
+        )
     model = run.network(split)
     fit_normalization(model, split.train.inputs)
     checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say, watching.still_ours)
     fit = Fit(
         model,
-        run.method.make_mix(len(classes), counts),
+        run.method.make_mix(len(split.train.classes), split.train.counts()),
         run.method.make_loss(),
         split,
         run.settings,
@@ -220,49 +311,25 @@ def train_run(
     history = fit.run()
     if run.method.stages:
         history[-1] = _after_stages(run.method, fit)
-    shots = shot_groups(counts)
-    record = {
-        "method": str(run.method),
-        "specification": run.method.as_dict(),
-        "code": [asdict(code) for code in run.code()],
-        "seed": run.seed,
-        "source": source.name,
-        "reading": dict(source.reading),
-        "columns": list(source.columns),
-        "shape": list(split.train.shape),
-        "classes": list(classes),
-        "class_counts": counts.tolist(),
-        "imbalance": run.imbalance,
-        "profile": run.profile,
-        "ranks": run.ranks,
-        "validation": run.validation,
-        "shot_rule": shots.rule,
-        "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
-        "split_hash": split.hash,
-        **{name: specification[name] for name in ("train_rows", "test_rows", "groups")},
-        "network": run.settings.network,
-        "classifier": fit.classifier,
-        "parameters": describe(model).parameters,
-        "settings": run.settings.as_dict(),
-        "seconds": fit.seconds,
-        "versions": {name: version(name) for name in VERSIONS},
-        "hardware": hardware(fit.accelerator.device),
-    }
-    if fit.accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        tested = predict(model, split.test, classifier=fit.classifier)
-        watching.still_ours()
-        _save_model(model, folder / MODEL)
-        with atomic_write(folder / HISTORY) as path:
-            pd.DataFrame(history).to_parquet(path)
-        with atomic_write(folder / TEST) as path, path.open("wb") as file:
-            np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
-        watching.still_ours()
-        RunRecord(**record).write(folder)
-        checkpoints.clear()
-    fit.accelerator.wait_for_everyone()
-    fit.mix.remove()
-    return record
+
+    def close() -> None:
+        if fit.accelerator.is_main_process:
+            checkpoints.clear()
+        fit.accelerator.wait_for_everyone()
+        fit.mix.remove()
+
+    return _Trained(
+        network=run.settings.network,
+        model=model,
+        classifier=fit.classifier,
+        history=history,
+        tested=lambda: predict(model, split.test, classifier=fit.classifier),
+        probabilities=True,
+        seconds=fit.seconds,
+        device=fit.accelerator.device,
+        writes=fit.accelerator.is_main_process,
+        close=close,
+    )
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -367,6 +434,11 @@ def load_model(folder: Path, *, trust: bool = False) -> tuple[nn.Module, dict[st
         )
     if references:
         settings, method = _where_it_lay(settings, method, record["code"])
+    if not record["parameters"]:
+        raise InputError(
+            f"{folder}: holds results only, for what {method} fits cannot be kept as plain data; train another method "
+            "to predict with, such as ridge or erm+balanced_softmax"
+        )
     model = _network(settings, method, tuple(record["shape"]), len(record["classes"]), seed=0)
     try:
         model.load_state_dict(load_file(folder / MODEL))
@@ -380,6 +452,8 @@ def _network(
     settings: Settings, method: Method, shape: tuple[int, ...], num_classes: int, seed: int
 ) -> nn.Module:
     """The network with its first weights, and the method's head in place of its own where it has one."""
+    if method.baseline is not None:
+        return build(LINEAR, shape, num_classes, seed=seed)
     model = build(settings.network, shape, num_classes, width=settings.width, seed=seed)
     if (head := method.make_head()) is not None:
         own = features_of(model, num_classes, method.classifier).classifier(model, num_classes)

@@ -1,0 +1,5 @@
+"""Classifiers that are no networks, by name; what every claim about a network over fixed features must stand beside."""
+
+from midmix.methods.baselines.baseline import BASELINES, Baseline, Scores
+
+__all__ = ["BASELINES", "Baseline", "Scores"]
