@@ -4,8 +4,8 @@
 
 Each life is a process of its own that trains on long-tailed digits and saves a checkpoint after every step; it is
 killed a random number of steps and milliseconds later, and the next one goes on. The model file of the last must
-equal, byte for byte, that of a run that nobody interrupted. The seed that is printed repeats the moments as far as
-the machine does.
+equal, byte for byte, that of a run that nobody interrupted. The kills are shared out over kinds of runs, which keep
+different things in their checkpoints. The seed that is printed repeats the moments as far as the machine does.
 """
 
 from __future__ import annotations
@@ -17,22 +17,60 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from midmix.data import load
+from sklearn.datasets import load_digits
+
+from midmix.data import Source, from_arrays, load
 from midmix.methods import Method
 from midmix.training import Run, Settings, train_run
 
-LINE, EPOCHS = "balanced-am-mixup:clean_weight=1+balanced_softmax", 200
+EPOCHS = 200
 
 
-def train(folder: Path, *, epochs: int, checkpoint_seconds: float) -> None:
-    """One life: the run from its last checkpoint, or from the beginning."""
-    settings = Settings.for_kind("features", network="mlp-32", epochs=epochs, warmup_epochs=1)
-    run = Run(Method.parse(LINE), seed=0, settings=settings, imbalance=50, validation=0.1)
-    train_run(run, load("digits"), folder, checkpoint_seconds=checkpoint_seconds)
+class Kind(NamedTuple):
+    """A run, and how its rows are taken."""
+
+    method: str
+    rows: Literal["features", "images"]
+    settings: dict[str, Any]
 
 
-def kill_until_finished(folder: Path, *, kills: int, epochs: int, draw: random.Random) -> None:
+KINDS = {
+    # λ, class counts, priors of targets
+    "features": Kind("balanced-am-mixup:clean_weight=1+balanced_softmax", "features", {"network": "mlp-32"}),
+    # batch statistics, draws of layers and of crops
+    "images": Kind(
+        "manifold-mixup", "images", {"network": "resnet-8", "width": 4, "batch_size": 64, "precision": "bf16"}
+    ),
+    # a loss that goes by progress, another optimizer, steps of two batches, a head and a stage of their own
+    "stages": Kind(
+        "erm+ldam+drw+cosine >> ncm:cosine=true",
+        "features",
+        {"network": "mlp-32", "optimizer": "adamw", "learning_rate": 1e-3, "batch_size": 32, "accumulate": 2},
+    ),
+}
+
+
+def rows_of(kind: Kind) -> Source:
+    """The digits, as features or as images."""
+    if kind.rows == "features":
+        return load("digits")
+    images, labels = load_digits(return_X_y=True)
+    return from_arrays((images * 15).astype("uint8").reshape(-1, 8, 8), labels, name="digits")
+
+
+def train(name: str, folder: Path, *, epochs: int, checkpoint_seconds: float) -> None:
+    """One life: the run of this kind from its last checkpoint, or from the beginning."""
+    kind = KINDS[name]
+    settings = Settings.for_kind(
+        kind.rows, **{"epochs": epochs, "warmup_epochs": 1, "evaluate_every": 5, **kind.settings}
+    )
+    run = Run(Method.parse(kind.method), seed=0, settings=settings, imbalance=50, validation=0.1)
+    train_run(run, rows_of(kind), folder, checkpoint_seconds=checkpoint_seconds)
+
+
+def kill_until_finished(name: str, folder: Path, *, kills: int, epochs: int, draw: random.Random) -> None:
     """Starts and kills lives, then lets the last one end.
 
     A life dies some steps after those that the ones before it saved, and a part of a step later: so many that the run
@@ -41,8 +79,8 @@ def kill_until_finished(folder: Path, *, kills: int, epochs: int, draw: random.R
     Raises:
         RuntimeError: where a life ends by itself before all kills were dealt, or the last one fails.
     """
-    most = max(1, 2 * epochs // (kills + 1))  # an epoch has five steps
-    command = [sys.executable, __file__, "--life", str(folder), "--epochs", str(epochs)]
+    most = max(1, 2 * epochs // (kills + 1))  # an epoch has five steps or more
+    command = [sys.executable, __file__, "--life", str(folder), "--kinds", name, "--epochs", str(epochs)]
     for number in range(1, kills + 1):
         goal = saved_step(folder) + draw.randint(0, most)
         with subprocess.Popen(command) as life:
@@ -52,10 +90,10 @@ def kill_until_finished(folder: Path, *, kills: int, epochs: int, draw: random.R
             life.kill()
         if life.returncode >= 0:
             raise RuntimeError(
-                f"life {number} ended by itself (exit code {life.returncode}); give more epochs"
+                f"{name}: life {number} ended by itself (exit code {life.returncode}); give more epochs"
             )
         half = " while it saved" if (folder / "checkpoints" / "part").exists() else ""
-        print(f"kill {number} of {kills}: step {saved_step(folder)}{half}", flush=True)
+        print(f"{name}: kill {number} of {kills}, step {saved_step(folder)}{half}", flush=True)
     if subprocess.run(command, check=False).returncode:
         raise RuntimeError("the last life failed")
 
@@ -73,24 +111,33 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="length of the run (default: %(default)s)")
+    parser.add_argument(
+        "--kinds", default=",".join(KINDS), help="of runs, separated by commas (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, help="of the moments (default: drawn)")
     parser.add_argument("--life", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    kinds = given.kinds.split(",")
     if given.life:
-        train(given.life, epochs=given.epochs, checkpoint_seconds=0)
+        train(kinds[0], given.life, epochs=given.epochs, checkpoint_seconds=0)
         return 0
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
+    draw = random.Random(seed)
     print(f"seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        killed, whole = Path(name) / "killed", Path(name) / "whole"
-        kill_until_finished(killed, kills=given.kills, epochs=given.epochs, draw=random.Random(seed))
-        train(whole, epochs=given.epochs, checkpoint_seconds=1e9)
-        same = (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-        left = sorted(path.name for path in killed.iterdir())
-    print(
-        f"\n| kills | weights bit-equal | files left |\n|---|---|---|\n| {given.kills} | {same} | {', '.join(left)} |"
-    )
-    return 0 if same else 1
+    rows, all_same = [], True
+    for place, kind in enumerate(kinds):
+        kills = given.kills // len(kinds) + (place < given.kills % len(kinds))
+        with tempfile.TemporaryDirectory() as name:
+            killed, whole = Path(name) / "killed", Path(name) / "whole"
+            kill_until_finished(kind, killed, kills=kills, epochs=given.epochs, draw=draw)
+            train(kind, whole, epochs=given.epochs, checkpoint_seconds=1e9)
+            same = (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+            left = sorted(path.name for path in killed.iterdir())
+        rows.append(f"| {kind} | {kills} | {same} | {', '.join(left)} |")
+        all_same &= same
+    print("\n| kind | kills | weights bit-equal | files left |\n|---|---|---|---|")
+    print("\n".join(rows))
+    return 0 if all_same else 1
 
 
 if __name__ == "__main__":

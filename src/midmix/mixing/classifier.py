@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -39,7 +40,7 @@ def find_classifier(model: nn.Module, num_classes: int) -> nn.Module:
     own = getattr(model, "get_classifier", None)
     if callable(own) and isinstance(found := own(), nn.Module) and any(True for _ in found.parameters()):
         return found
-    linear = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    linear: dict[str, Any] = {name: m for name, m in model.named_modules() if _maps_features(m)}
     fitting = {name: m for name, m in linear.items() if m.out_features == num_classes}
     usual = {
         name: m
@@ -48,7 +49,8 @@ def find_classifier(model: nn.Module, num_classes: int) -> nn.Module:
     }
     for candidates in (fitting, usual):
         if len(candidates) == 1:
-            return next(iter(candidates.values()))
+            only: nn.Module = next(iter(candidates.values()))
+            return only
     seen = ", ".join(f"{name} ({m.in_features} to {m.out_features})" for name, m in linear.items())
     several = f"{len(fitting)} linear layers have {num_classes} outputs" if fitting else ""
     none = f"no linear layer has num_classes = {num_classes} outputs"
@@ -96,6 +98,13 @@ def _called(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield from ((f"{name}.{member}", module) for member, module in _called(child))
         else:
             yield name, child
+
+
+def _maps_features(module: nn.Module) -> bool:
+    """Whether it is a linear layer, or one that says alike what it maps to what, as a head of cosines does."""
+    sizes = (getattr(module, "in_features", None), getattr(module, "out_features", None))
+    alike = all(isinstance(size, int) for size in sizes) and not any(True for _ in module.children())
+    return isinstance(module, nn.Linear) or (alike and any(True for _ in module.parameters()))
 
 
 def _inside_attention(name: str) -> bool:

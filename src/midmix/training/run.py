@@ -162,6 +162,7 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
             mix = run.method.make_mix(num_classes, split.train.counts())
             mix.attach(model, loss=run.method.make_loss()).remove()
             features_of(model, num_classes, run.method.classifier)
+            _rehearse_stages(run.method, model, split)
         except InputError as error:
             raise InputError(f"{run.method}: {error}") from error
 
@@ -293,6 +294,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
             close=lambda: None,
         )
     model = run.network(split)
+    _rehearse_stages(run.method, model, split)
     fit_normalization(model, split.train.inputs)
     checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say, watching.still_ours)
     fit = Fit(
@@ -503,19 +505,39 @@ def _after_stages(method: Method, fit: Fit) -> Epoch:
     if split.validation is not None:
         found = predict(fit.model, split.validation, classifier=fit.classifier)
         held_out = found.features, found.labels
+    given = StageData(data.features, data.labels, split.train.counts(), held_out, fit.seed)
+    head = features_of(fit.model, num_classes, fit.classifier).classifier(fit.model, num_classes)
+    fresh = _staged(method, copy.deepcopy(head).cpu(), given)
+    replace_module(fit.model, head, fresh.to(next(fit.model.parameters()).device))
+    return fit.evaluate()
+
+
+def _staged(method: Method, head: nn.Module, data: StageData) -> nn.Module:
+    """The classifier that the stages make of one, one after the other."""
     for stage in method.make_stages():
-        head = features_of(fit.model, num_classes, fit.classifier).classifier(fit.model, num_classes)
-        given = StageData(data.features, data.labels, split.train.counts(), held_out, fit.seed)
-        fresh = stage.apply(copy.deepcopy(head).cpu(), given)
+        fresh = stage.apply(head, data)
         if getattr(fresh, "bias", 0) is None:  # files of the network's own classifier have one
-            fresh.bias = nn.Parameter(torch.zeros(num_classes))
+            fresh.bias = nn.Parameter(torch.zeros(len(data.counts)))
         if type(fresh) is not type(head):  # a file of weights could not be read back into the network
             raise InputError(
                 f"{method}: a stage made a {type(fresh).__name__} of a {type(head).__name__}, and a run keeps its kind "
                 "of head; begin with such a head, as +cosine, or leave the stage's option out"
             )
-        replace_module(fit.model, head, fresh.to(next(fit.model.parameters()).device))
-    return fit.evaluate()
+        head = fresh
+    return head
+
+
+def _rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:
+    """Sees, on a few rows without content, that the stages can be done, before hours of training."""
+    if not method.stages:
+        return
+    counts = split.train.counts()
+    labels = torch.arange(len(counts)).repeat(2)
+    head = features_of(model, len(counts), method.classifier).classifier(model, len(counts))
+    width = int(getattr(head, "in_features", 1))
+    features = torch.rand(len(labels), width, generator=torch.Generator().manual_seed(0))
+    held_out = None if split.validation is None else (features, labels)
+    _staged(method, copy.deepcopy(head).cpu(), StageData(features, labels, counts, held_out, seed=0))
 
 
 def _same(run: Run, specification: dict[str, Any], record: dict[str, Any], folder: Path) -> None:
