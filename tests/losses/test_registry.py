@@ -12,11 +12,13 @@ from torch import nn
 import midmix
 from midmix.errors import InputError
 from midmix.losses import LOSSES, LossContext, loss, loss_options, losses
+from midmix.mixing.context import Loss, Views
 
 COUNTS = torch.tensor([400.0, 60.0, 9.0, 1.0])
 LABELS = torch.tensor([0, 3, 1, 0, 0, 2])
 OTHER = {
     "beta": 0.9,
+    "dim": 32,
     "epsilon": 0.3,
     "gamma": 0.7,
     "max_margin": 0.2,
@@ -29,6 +31,17 @@ OTHER = {
 """Another value of an option than its default; for other numbers, half as much again."""
 BESIDE = {("label_aware_smoothing", "power"): {"shape": "power"}}
 """What an option needs beside it to mean anything."""
+
+
+def ready(name: str, head: nn.Module | None = None, /, **options: object) -> Loss:
+    """The loss with what it learns, for the classifier of these tests."""
+    judge = loss(name, **options)
+    judge.prepare(head or nn.Linear(5, 4), 4, seed=0)
+    return judge
+
+
+def views(rows: int, generator: torch.Generator) -> Views:
+    return Views(torch.randn(2, rows, 5, generator=generator), LABELS[:rows])
 
 
 def facts(rows: int, generator: torch.Generator) -> dict[str, Any]:
@@ -45,8 +58,9 @@ def mean(name: str, seed: int, **options: object) -> float:
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(6, 4, generator=generator)
     known = facts(6, generator)
-    context = LossContext(logits, ((LABELS, torch.ones(6)),), generator=generator, **known)
-    return loss(name, **options).mean(context).item()
+    seen = views(6, generator)
+    context = LossContext(logits, ((LABELS, torch.ones(6)),), generator=generator, views=seen, **known)
+    return ready(name, **options).mean(context).item()
 
 
 @pytest.mark.parametrize("name", losses())
@@ -57,7 +71,8 @@ def test_every_loss_goes_with_every_recipe(name, method, generator):
     plan = mix.plan(LABELS, generator)
     head = nn.Linear(5, 4)
     features = plan.apply(torch.randn(6, 5, generator=generator)).requires_grad_()
-    total = plan.loss(head(features), loss(name), features=features, head=head, generator=generator)
+    given: dict[str, Any] = {"features": features, "head": head, "views": views(6, generator)}
+    total = plan.loss(head(features), ready(name, head), generator=generator, **given)
     total.backward()
     assert (total.shape, total.dtype) == ((), torch.float32)
     assert bool(total.isfinite())
@@ -76,7 +91,8 @@ def test_a_class_without_rows_and_sure_logits_stay_finite(name, dtype, rows, sca
     known["prior"] = known["counts"] / 469
     logits = (scale * torch.randn(rows, 4, generator=generator)).to(dtype).requires_grad_()
     targets = ((LABELS[:rows], torch.ones(rows)),)
-    total = loss(name).mean(LossContext(logits, targets, generator=generator, **known))
+    seen = views(rows, generator)
+    total = ready(name).mean(LossContext(logits, targets, generator=generator, views=seen, **known))
     total.backward()
     assert bool(total.isfinite())
     assert bool(logits.grad.isfinite().all())
@@ -87,8 +103,9 @@ def test_equal_counts_stay_finite(name, generator):
     known = facts(6, generator)
     known["counts"] = known["prior"] = torch.full((4,), 7.0)
     logits = torch.randn(6, 4, generator=generator)
-    context = LossContext(logits, ((LABELS, torch.ones(6)),), generator=generator, **known)
-    assert bool(loss(name).mean(context).isfinite())
+    seen = views(6, generator)
+    context = LossContext(logits, ((LABELS, torch.ones(6)),), generator=generator, views=seen, **known)
+    assert bool(ready(name).mean(context).isfinite())
 
 
 @pytest.mark.parametrize("name", [name for name in losses() if name not in ("gcl", "equalization")])

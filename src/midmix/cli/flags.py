@@ -127,8 +127,8 @@ class TrainingFlags:
     accumulate: Whole | None = None
     "Batches whose gradients make one step. [default: 1]"
 
-    augment: Literal["none", "crop-flip"] | None = None
-    "Random crop and horizontal flip of images, or none. [default: none for features, crop-flip for images]"
+    augment: Literal["none", "crop-flip", "noise"] | None = None
+    "Crop and flip of images, noise on features, or none. [default: none for features, crop-flip for images]"
 
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     "Of arithmetic under autocast. [default: fp32]"

@@ -1,6 +1,6 @@
 """Sources as labelled arrays, long-tailed subsamples, splits and augmentation."""
 
-from midmix.data.augment import crop_flip
+from midmix.data.augment import crop_flip, jitter
 from midmix.data.dataset import Inputs, LabelColumn, Labelled, LazyInputs, RawSource, RawSplit, Source
 from midmix.data.features import LabelledFeatures, load_features
 from midmix.data.hierarchy import Grouped, Hierarchy, load_grouped
@@ -31,6 +31,7 @@ __all__ = [
     "Unlabelled",
     "crop_flip",
     "from_arrays",
+    "jitter",
     "load",
     "load_features",
     "load_grouped",

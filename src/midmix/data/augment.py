@@ -1,4 +1,4 @@
-"""Augmentation of image batches on the device that they are on."""
+"""Augmentation of batches on the device that they are on."""
 
 from __future__ import annotations
 
@@ -39,3 +39,24 @@ def crop_flip(images: Tensor, generator: torch.Generator, *, padding: int = 4, f
 
     padded = F.pad(images, (padding, padding, padding, padding)).flatten(2)
     return padded.gather(2, pixel.flatten(1)[:, None].expand(-1, channels, -1)).view_as(images)
+
+
+def jitter(rows: Tensor, generator: torch.Generator, *, deviation: Tensor, share: float = 0.1) -> Tensor:
+    """Gaussian noise on features, of a share of each feature's own standard deviation.
+
+    Args:
+        rows: `[B, D]`; left as it is.
+        generator: source of the draws. One on the CPU gives the same noise on every device.
+        deviation: `[D]`, the features' standard deviations.
+        share: of the deviation, 0 or more.
+
+    Returns:
+        A new tensor of the shape, dtype and device of `rows`.
+
+    Example:
+        >>> rows, deviation = torch.zeros(4, 2), torch.tensor([1.0, 0.0])
+        >>> jitter(rows, torch.Generator().manual_seed(0), deviation=deviation)[:, 1].tolist()  # a constant stays one
+        [0.0, 0.0, 0.0, 0.0]
+    """
+    noise = torch.randn(rows.shape, generator=generator, device=generator.device).to(rows)
+    return rows + share * deviation.to(rows) * noise

@@ -6,7 +6,7 @@ from typing import Any
 from midmix.losses.compose import ComposedLoss, CrossEntropy
 from midmix.losses.parts import Adjust, Base, Term, Weight, class_weights
 from midmix.losses.registry import LOSSES, loss, loss_options, losses, put_together
-from midmix.mixing.context import Loss, LossContext, PlainLoss, as_loss
+from midmix.mixing.context import Loss, LossContext, PlainLoss, Views, as_loss
 
 __all__ = [
     "LOSSES",
@@ -18,6 +18,7 @@ __all__ = [
     "LossContext",
     "PlainLoss",
     "Term",
+    "Views",
     "Weight",
     "as_loss",
     "class_weights",

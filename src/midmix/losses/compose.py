@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -94,6 +95,14 @@ class ComposedLoss(Loss):
             weight=(*self.weights, *other.weights),
             terms=(*self.terms, *other.terms),
         )
+
+    def prepare(self, head: nn.Module, num_classes: int, *, seed: int | None = None) -> None:
+        with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.default_generator.manual_seed(seed)
+            for part in self.parts:
+                if callable(prepare := getattr(part, "prepare", None)):
+                    prepare(head, num_classes)
 
     def mean(self, context: LossContext) -> Tensor:
         context = in_float32(context)

@@ -1,7 +1,9 @@
 """What a loss is put together from: `Loss = Adjust × Base × Weight`, and terms over a whole batch.
 
 Each part is a frozen dataclass, or a `torch.nn.Module` where it has state: its parameters are optimised with the
-network's, its buffers are in every checkpoint. A part that asks for a fact says so in `needs`; see `LossContext`.
+network's, its buffers are in every checkpoint. A part that asks for a fact says so in `needs`; see `LossContext`. One
+that learns makes its weights in `prepare(head, num_classes)`, when the classifier is known, and one that counts does so
+in `observe(context)`, once a batch in training.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def find_classifier(model: nn.Module, num_classes: int) -> nn.Module:
     """The module that turns features into logits.
 
     That which the model's own `get_classifier()` names (timm's convention), else its only linear layer with
-    `num_classes` outputs, else the one of those that bears a usual name (fc, classifier, head, …).
+    `num_classes` outputs, else the one of those that bears a usual name (fc, classifier, head, …). Any module that says
+    its `in_features` and `out_features` counts for a linear layer, and those within it do not.
 
     Raises:
         InputError: where none can be told, with what to name.
@@ -40,7 +41,7 @@ def find_classifier(model: nn.Module, num_classes: int) -> nn.Module:
     own = getattr(model, "get_classifier", None)
     if callable(own) and isinstance(found := own(), nn.Module) and any(True for _ in found.parameters()):
         return found
-    linear: dict[str, Any] = {name: m for name, m in model.named_modules() if _maps_features(m)}
+    linear: dict[str, Any] = dict(_linear(model))
     fitting = {name: m for name, m in linear.items() if m.out_features == num_classes}
     usual = {
         name: m
@@ -91,6 +92,15 @@ def find_stages(model: nn.Module, num_classes: int) -> list[str]:
         prefix = f"{prefix}{name}."
 
 
+def _linear(root: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The outermost modules, by their dotted names, that take features of one width and give those of another."""
+    for name, child in root.named_children():
+        if _maps_features(child):
+            yield f"{prefix}{name}", child
+        else:
+            yield from _linear(child, f"{prefix}{name}.")
+
+
 def _called(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The children of a module; of a list of modules, which is never called itself, its members."""
     for name, child in root.named_children():
@@ -103,7 +113,7 @@ def _called(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _maps_features(module: nn.Module) -> bool:
     """Whether it is a linear layer, or one that says alike what it maps to what, as a head of cosines does."""
     sizes = (getattr(module, "in_features", None), getattr(module, "out_features", None))
-    alike = all(isinstance(size, int) for size in sizes) and not any(True for _ in module.children())
+    alike = all(isinstance(size, int) for size in sizes)
     return isinstance(module, nn.Linear) or (alike and any(True for _ in module.parameters()))
 
 

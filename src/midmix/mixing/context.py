@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,22 @@ Targets = tuple[tuple[Tensor, Tensor], ...]
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 """`logits [R, C]` and `labels [R]` in, losses `[R]` out, nothing averaged."""
 
-FACTS = ("prior", "counts", "progress", "features", "head")
+FACTS = ("prior", "counts", "progress", "features", "head", "views")
 """What a loss may ask for beside logits and targets, as `LossContext` names it."""
+
+
+class Views(NamedTuple):
+    """Features of V augmented views of a batch's own rows, none of them mixed.
+
+    Attributes:
+        features: `[V, B, D]`.
+        labels: `[B]`.
+        prior: `[C]`, shares of the classes among such rows; None for those of the data's counts.
+    """
+
+    features: Tensor
+    labels: Tensor
+    prior: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +48,7 @@ class LossContext:
         features: `[R, D]`, what entered the classifier to give these logits.
         head: the classifier.
         generator: of random draws, for losses that have some.
+        views: of the batch's rows, for losses that compare rows.
 
     Example:
         >>> y = torch.tensor([0, 1, 1])
@@ -53,9 +69,10 @@ class LossContext:
     features: Tensor | None = None
     head: nn.Module | None = None
     generator: torch.Generator | None = None
+    views: Views | None = None
 
-    def need(self, fact: str, who: object) -> Tensor:
-        """A fact that a loss cannot do without.
+    def given(self, fact: str, who: object) -> Any:
+        """A fact that a loss cannot do without, of whatever kind.
 
         Raises:
             InputError: where nobody gave it.
@@ -63,6 +80,15 @@ class LossContext:
         found = getattr(self, fact)
         if found is None:
             raise InputError(f"{type(who).__name__}: needs {fact}, which nobody has given; {HINTS[fact]}")
+        return found
+
+    def need(self, fact: str, who: object) -> Tensor:
+        """A fact that is a tensor.
+
+        Raises:
+            InputError: where nobody gave it, or it is of another number of classes.
+        """
+        found = self.given(fact, who)
         if fact in ("prior", "counts") and found.shape != self.logits.shape[1:]:
             raise InputError(
                 f"{type(who).__name__}: {fact} of shape {tuple(found.shape)} for {self.logits.shape[-1]} logits a "
@@ -109,6 +135,7 @@ HINTS = {
     "progress": "say mix.observe(progress=…), the share of the training that is done, as it goes on",
     "features": "attach the mix with the loss, mix.attach(model, loss=…), or give features=",
     "head": "attach the mix with the loss, mix.attach(model, loss=…), or give head=",
+    "views": "give the loss of a batch views=Views(features [2, B, D], labels), as training by a command does",
 }
 
 
@@ -123,6 +150,18 @@ class Loss(nn.Module):
 
     needs: frozenset[str] = frozenset()
     absorbs: float = 0.0
+
+    def prepare(self, head: nn.Module, num_classes: int, *, seed: int | None = None) -> None:
+        """Makes what it learns, now that the classifier is known; nothing where that is done already.
+
+        Args:
+            head: the classifier.
+            num_classes: C.
+            seed: of first weights, leaving the global random state alone; None draws from it.
+
+        Raises:
+            InputError: where it does not go with such a classifier.
+        """
 
     def mean(self, context: LossContext) -> Tensor:
         """The loss of all rows together, a scalar: their mean, and whatever is added to it."""

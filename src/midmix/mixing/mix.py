@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from midmix.errors import InputError
 from midmix.mixing.attachment import Attachment
 from midmix.mixing.blend import Blend, Linear
-from midmix.mixing.context import HINTS, Loss, RowLoss, as_loss, cross_entropy
+from midmix.mixing.context import HINTS, Loss, RowLoss, Views, as_loss, cross_entropy
 from midmix.mixing.labels import Labels, OneSided
 from midmix.mixing.pairing import Pairing
 from midmix.mixing.plan import CleanTerm, Plan
@@ -32,7 +32,9 @@ class Batch:
     def __init__(self, mix: Mix, plan: Plan) -> None:
         self._mix, self.plan = mix, plan
 
-    def loss(self, logits: Tensor, loss: Loss | RowLoss | None = None) -> Tensor:
+    def loss(
+        self, logits: Tensor, loss: Loss | RowLoss | None = None, *, views: Views | None = None
+    ) -> Tensor:
         """`mix.loss(logits, loss)`, of this batch and no other.
 
         Raises:
@@ -42,7 +44,7 @@ class Batch:
             raise InputError(
                 "loss: another batch's block has begun since; take a batch's loss before the next one"
             )
-        return self._mix.loss(logits, loss)
+        return self._mix.loss(logits, loss, views=views)
 
 
 class Mix(nn.Module):
@@ -203,7 +205,8 @@ class Mix(nn.Module):
             model: any network. The mix's buffers move to the device of its parameters.
             site: where to mix, in place of the mix's own site; a string names the classifier ("fc").
             loss: what `mix.loss(logits)` takes where it is not told; cross-entropy until one is given. One that asks
-                for features or the head has to be given here, so that they are kept for it.
+                for features, the head or views has to be given here, so that they are kept for it, and that it makes
+                what it learns.
 
         Raises:
             InputError: where the site is not found in the model, or does not go with the ratio; where the loss asks for
@@ -214,7 +217,7 @@ class Mix(nn.Module):
             raise InputError(
                 f"{judge}: needs counts; {HINTS['counts']}, such as balanced_am_mixup(C, class_counts=…)"
             )
-        features = Features() if {"features", "head"} & judge.needs else None
+        features = Features() if {"features", "head", "views"} & judge.needs else None
         place = self.site if site is None else Features(site) if isinstance(site, str) else site
         self._check_parts(place)
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
@@ -223,6 +226,12 @@ class Mix(nn.Module):
         attachment = Attachment(
             model, sites, self.num_classes, watch=self.ratio.needs_clean_logits, keep=features
         )
+        if attachment.keep_head is not None:
+            try:
+                judge.prepare(attachment.keep_head, self.num_classes)
+            except InputError:
+                attachment.remove()
+                raise
         self.remove()
         self._loss = judge
         self.site, self._attachment = place, attachment
@@ -266,7 +275,9 @@ class Mix(nn.Module):
         if attachment.clean_logits is not None and self.training:
             self.observe(attachment.clean_logits, labels)
 
-    def loss(self, logits: Tensor, loss: Loss | RowLoss | None = None) -> Tensor:
+    def loss(
+        self, logits: Tensor, loss: Loss | RowLoss | None = None, *, views: Views | None = None
+    ) -> Tensor:
         """The loss of the batch that the last `with mix(labels)` was for.
 
         `logits` is what the model returned there, be it as many rows as the batch or more: one a mixed
@@ -275,6 +286,7 @@ class Mix(nn.Module):
         Args:
             logits: `[R, C]`.
             loss: of `midmix.losses`, or any per-sample loss; that which `attach` was given where None.
+            views: of the batch's rows, for losses that compare rows.
 
         Raises:
             InputError: where no such block came before, the model has since run in training mode outside of a block,
@@ -294,7 +306,7 @@ class Mix(nn.Module):
             )
         plan = self._plan
         if not self._attachment.mixed:  # the model is in evaluation mode
-            return self._unmixed(plan.labels).loss(logits, self._loss if loss is None else loss)
+            return self._unmixed(plan.labels).loss(logits, self._loss if loss is None else loss, views=views)
         clean = plan.split(logits)[1]
         if clean is not None and self.training and not self._attachment.observed:
             self._attachment.observed = True  # once a batch, however many losses are taken of it
@@ -302,7 +314,7 @@ class Mix(nn.Module):
         judge = self._loss if loss is None else as_loss(loss)
         kept = self._attachment.features if {"features", "head"} & judge.needs else None
         head = None if self._attachment.keep is None else self._attachment.keep_head
-        return plan.loss(logits, judge, features=kept, head=head, generator=self._generator)
+        return plan.loss(logits, judge, features=kept, head=head, generator=self._generator, views=views)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Buffers move with the module but stay in float32: counts in half precision would stop counting."""

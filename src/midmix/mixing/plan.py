@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from midmix.errors import InputError
 from midmix.mixing.blend import Blend, Linear
-from midmix.mixing.context import Loss, LossContext, RowLoss, Targets, as_loss, cross_entropy, in_float32
+from midmix.mixing.context import (
+    Loss,
+    LossContext,
+    RowLoss,
+    Targets,
+    Views,
+    as_loss,
+    cross_entropy,
+    in_float32,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +110,7 @@ class Plan:
         features: Tensor | None = None,
         head: nn.Module | None = None,
         generator: torch.Generator | None = None,
+        views: Views | None = None,
     ) -> Tensor:
         """`mean_r Σ_t weight_tr · loss(logits_r, label_tr)`; with a clean term the weighted mean of both.
 
@@ -111,6 +121,7 @@ class Plan:
             features: `[R, D]` or `[R + B, D]`, what entered the head, for losses that ask for them.
             head: the classifier, likewise.
             generator: of the loss's own draws, if it has any.
+            views: of the batch's own rows, for losses that compare rows.
 
         Returns:
             A scalar, in float32 at least; 0 for a batch of no rows.
@@ -122,7 +133,7 @@ class Plan:
         mixed, clean = self.split(logits)
         context = in_float32(LossContext(
             mixed, self.targets, self.prior, self.counts, self.progress,
-            None if features is None else features[: len(mixed)], head, generator,
+            None if features is None else features[: len(mixed)], head, generator, views,
         ))  # fmt: skip
         total = judge.mean(context)
         if self.clean is None or clean is None:

@@ -18,12 +18,12 @@ from accelerate.utils import broadcast, gather_object, reduce
 from torch import Tensor, nn
 
 from midmix.data import Labelled
-from midmix.data.augment import crop_flip
 from midmix.errors import InputError
 from midmix.methods import Order, Shuffled
 from midmix.mixing import Features, Loss, Mix, RowLoss
 from midmix.mixing.context import as_loss
 from midmix.models import to_float
+from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.batches import fetch, on_device
 from midmix.training.checkpoint import Checkpoints, State
 from midmix.training.history import Epoch, epoch_record
@@ -118,6 +118,7 @@ class Fit:
         self.checkpoint_seconds = checkpoint_seconds
         self.watch = watch
         self.images = split.train.kind == "images"
+        self.augment = augmentation(settings, split.train)
         self.steps = math.ceil(len(split.train) / settings.batch_size)
         self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         if len(split.train) // self.steps < self.world:
@@ -131,6 +132,14 @@ class Fit:
         if self.images and settings.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.to(self.accelerator.device)
+        prepare_loss(
+            self.loss,
+            self.model,
+            len(split.train.classes),
+            classifier=self.classifier,
+            augmented=self.augment is not None,
+            seed=seed,
+        )
         self.mix = mix.attach(self.model, loss=self.loss)
         if not isinstance(self.order, Shuffled) and mix.prior.given is not None:
             # What is drawn is what is fed: the prior begins, and is weighed, by the order's shares.
@@ -191,7 +200,8 @@ class Fit:
         started, seen = time.perf_counter(), 0
         for rows, inputs in fetch(data, ours[self.step :]):
             labels = data.labels[rows.to(data.labels.device)]
-            loss = self._train_step(self._prepare(inputs), labels, batches)
+            second = self._prepare(inputs) if "views" in self.loss.needs else None
+            loss = self._train_step(self._prepare(inputs), labels, batches, second)
             unchecked.append(loss)
             self.step += 1
             last = self.step == self.steps
@@ -216,7 +226,9 @@ class Fit:
                 yield
         self.step = 0
 
-    def _train_step(self, inputs: Tensor, labels: Tensor, batches: Sequence[Tensor]) -> Tensor:
+    def _train_step(
+        self, inputs: Tensor, labels: Tensor, batches: Sequence[Tensor], second: Tensor | None = None
+    ) -> Tensor:
         """Forward, backward and, where one is due, the update; returns this process's part of the batch's mean loss.
 
         Every row weighs the same in an update, however unequal the batches that make it and their parts on the
@@ -236,6 +248,7 @@ class Fit:
                 labels,
                 self.loss,
                 divided=self.divided,
+                second=second,
                 generator=self.generator,
                 network=self.step_network,
             )
@@ -273,8 +286,8 @@ class Fit:
 
     def _prepare(self, inputs: Tensor) -> Tensor:
         inputs = inputs.to(self.accelerator.device, non_blocking=True)
-        if self.images and self.settings.augment == "crop-flip":
-            inputs = crop_flip(inputs, self.generator)
+        if self.augment is not None:
+            inputs = self.augment(inputs, self.generator)
         inputs = to_float(inputs)
         if self.images and self.settings.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)

@@ -27,6 +27,7 @@ from midmix.measures import shot_groups
 from midmix.methods import Method, Spec, StageData
 from midmix.models import build, describe, fit_normalization, replace_module
 from midmix.registry import Code, code_of, is_reference
+from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.baseline import LINEAR, check_baseline, fit_baseline
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit, StepInfo
@@ -149,6 +150,7 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
     """
     split = runs[0].split(source)
     num_classes = len(split.train.classes)
+    augmented = augmentation(runs[0].settings, split.train) is not None
     for run in runs:
         if run.method.needs_validation and split.validation is None:
             raise InputError(
@@ -159,9 +161,12 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
             continue
         try:
             model = run.network(split)
-            mix = run.method.make_mix(num_classes, split.train.counts())
-            mix.attach(model, loss=run.method.make_loss()).remove()
+            mix, loss = run.method.make_mix(num_classes, split.train.counts()), run.method.make_loss()
             features_of(model, num_classes, run.method.classifier)
+            prepare_loss(
+                loss, model, num_classes, classifier=run.method.classifier, augmented=augmented, seed=run.seed
+            )
+            mix.attach(model, loss=loss).remove()
             _rehearse_stages(run.method, model, split)
         except InputError as error:
             raise InputError(f"{run.method}: {error}") from error

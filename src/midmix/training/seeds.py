@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-ORDER, DRAWS, TORCH = 0, 1, 1000
-"""Streams: the order of rows (with the epoch), the draws of a process (plus its rank), torch's own (plus its rank)."""
+ORDER, DRAWS, TORCH, LOSS = 0, 1, 1000, 2000
+"""Streams: the order of rows (with the epoch), the draws of a process (plus its rank), torch's own (plus its rank), and
+the first weights of what a loss learns."""
 
 
 def stream(seed: int, *parts: int) -> int:

@@ -9,7 +9,7 @@ from midmix.errors import InputError, unknown
 
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
-AUGMENTATIONS = ("none", "crop-flip")
+AUGMENTATIONS = ("none", "crop-flip", "noise")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Settings:
         weight_decay: of weights; biases and normalisation layers are not decayed.
         warmup_epochs: epochs in which the rate rises linearly; may be a fraction.
         accumulate: batches whose gradients make one step.
-        augment: "crop-flip" (random crop after padding by 4, horizontal flip) or "none".
+        augment: "crop-flip" of images (random crop after padding by 4, horizontal flip), "noise" of features (a tenth
+            of their standard deviation), or "none".
         precision: "fp32", or "bf16" or "fp16" under autocast.
         channels_last: memory format of images; faster on most processors.
         compile: `torch.compile` of the training step's forward and backward.
@@ -51,7 +52,7 @@ class Settings:
     weight_decay: float = 5e-4
     warmup_epochs: float = 5
     accumulate: int = 1
-    augment: Literal["none", "crop-flip"] = "none"
+    augment: Literal["none", "crop-flip", "noise"] = "none"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     compile: bool = False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from midmix.mixing import Features, Input, Loss, Mix, Plan
-from midmix.mixing.context import as_loss
+from midmix.mixing.context import Views, as_loss
+from midmix.training.augment import views_by_hooks
 
 
 @runtime_checkable
@@ -38,6 +39,18 @@ class Stepped:
     clean_logits: Tensor | None
 
 
+class SecondView(NamedTuple):
+    """Another augmentation of a batch's rows, for losses that compare rows.
+
+    Attributes:
+        inputs: `[B, *shape]`, as the network takes them.
+        prior: `[C]`, shares of the classes among such rows; None where nobody counted.
+    """
+
+    inputs: Tensor
+    prior: Tensor | None = None
+
+
 def can_divide(model: nn.Module, mix: Mix) -> bool:
     """Whether a step needs no hooks: the mix acts on the input or on the features of a divided network."""
     if not isinstance(model, Divided) or any(True for _ in model.fc.children()):
@@ -58,6 +71,7 @@ def step(
     clean: bool = True,
     parameters: Mapping[str, Tensor] | None = None,
     generator: torch.Generator | None = None,
+    second: SecondView | None = None,
 ) -> Stepped:
     """The loss of a batch that is mixed by a plan, and the head's answers to its clean features.
 
@@ -73,6 +87,7 @@ def step(
         clean: whether clean logits are wanted; they cost one more answer of the head.
         parameters: in place of the model's own.
         generator: of the loss's draws.
+        second: another view of the rows, for losses that compare rows; one more pass of the encoder.
 
     Example:
         >>> import midmix
@@ -85,7 +100,7 @@ def step(
         (torch.Size([]), torch.Size([4, 3]))
     """
     if parameters is not None:
-        stepper = _Stepper(model, loss, mix_input, clean, generator)
+        stepper = _Stepper(model, loss, mix_input, clean, generator, second)
         named = {f"model.{name}": value for name, value in parameters.items()}
         found: Stepped = functional_call(stepper, named, (inputs, plan))
         return found
@@ -103,12 +118,17 @@ def step(
             seen = model.fc(own)
     judge = as_loss(loss)
     needs = {"features", "head"} & judge.needs
+    views: Views | None = None
+    if second is not None:
+        first = model.features(inputs) if mix_input else own
+        views = Views(torch.stack([first, model.features(second.inputs)]), plan.labels, second.prior)
     total = plan.loss(
         logits,
         judge,
         features=features if needs else None,
         head=model.fc if needs else None,
         generator=generator,
+        views=views,
     )
     return Stepped(total, seen)
 
@@ -121,6 +141,7 @@ def mixed_loss(
     loss: Loss,
     *,
     divided: bool,
+    second: Tensor | None = None,
     generator: torch.Generator | None = None,
     network: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
@@ -133,19 +154,28 @@ def mixed_loss(
         labels: `[B]`.
         loss: as `step` takes it.
         divided: whether to go by `step` (see `can_divide`), else by the mix's hooks.
+        second: another view of the inputs, for losses that compare rows.
         generator: of all draws.
         network: what wraps the model, of several processes or compiled; called in its place where hooks do the work.
     """
     if not divided:
+        views = None if second is None else views_by_hooks(model, mix, inputs, second, labels)
         with mix(labels, generator) as batch:
             logits = (model if network is None else network)(inputs)
-        total: Tensor = batch.loss(logits, loss)
+        total: Tensor = batch.loss(logits, loss, views=views)
         return total
     plan = mix.plan(labels, generator)
     watched = mix.ratio.needs_clean_logits
     mix_input = isinstance(mix.site, Input)
     stepped: Stepped = step(
-        model, inputs, plan, loss, mix_input=mix_input, clean=watched, generator=generator
+        model,
+        inputs,
+        plan,
+        loss,
+        mix_input=mix_input,
+        clean=watched,
+        generator=generator,
+        second=None if second is None else SecondView(second, mix.prior.of_data()),
     )
     if watched and stepped.clean_logits is not None:
         mix.observe(stepped.clean_logits, labels)
@@ -156,11 +186,17 @@ class _Stepper(nn.Module):
     """A step as a module, so that its network's parameters can be given from outside."""
 
     def __init__(
-        self, model: nn.Module, loss: Loss, mix_input: bool, clean: bool, generator: torch.Generator | None
+        self,
+        model: nn.Module,
+        loss: Loss,
+        mix_input: bool,
+        clean: bool,
+        generator: torch.Generator | None,
+        second: SecondView | None,
     ) -> None:
         super().__init__()
         self.model, self.loss = model, as_loss(loss)
-        self.mix_input, self.clean, self.generator = mix_input, clean, generator
+        self.mix_input, self.clean, self.generator, self.second = mix_input, clean, generator, second
 
     def forward(self, inputs: Tensor, plan: Plan) -> Stepped:
         return step(
@@ -171,4 +207,5 @@ class _Stepper(nn.Module):
             mix_input=self.mix_input,
             clean=self.clean,
             generator=self.generator,
+            second=self.second,
         )
