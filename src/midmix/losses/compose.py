@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
-from midmix.losses.parts import Adjust, Base, Term, Weight
+from midmix.losses.parts import Adjust, Base, Split, Term, Weight
 from midmix.mixing.context import FACTS, Loss, LossContext, cross_entropy, in_float32, mean_over_targets
 
 
@@ -38,6 +38,7 @@ class ComposedLoss(Loss):
         base: the loss of a row; cross-entropy where None.
         weight: factors of the rows.
         terms: over the whole batch.
+        split: what judges the parts of a classifier one by one; None for the classifier as a whole.
 
     Attributes:
         needs: the facts that any of its parts asks for.
@@ -46,7 +47,7 @@ class ComposedLoss(Loss):
     Shapes: called as `loss(logits [R, C], labels [R], **facts)` it gives `[R]`; `mean(context)` a scalar.
 
     Raises:
-        InputError: for a part that asks for a fact that does not exist; two bases; facts that nobody gave.
+        InputError: for a part that asks for a fact that does not exist; two bases or splits; facts that nobody gave.
 
     Example:
         >>> from midmix.losses import balanced_softmax
@@ -64,8 +65,10 @@ class ComposedLoss(Loss):
         base: Base | None = None,
         weight: Sequence[Weight] = (),
         terms: Sequence[Term] = (),
+        split: Split | None = None,
     ) -> None:
         super().__init__()
+        self.split = split
         self.adjusts, self.base, self.weights, self.terms = tuple(adjust), base, tuple(weight), tuple(terms)
         parts = self.parts
         # Registered, so that what they learn and count is optimised, saved and moved with this.
@@ -81,19 +84,25 @@ class ComposedLoss(Loss):
     @property
     def parts(self) -> tuple[object, ...]:
         """All that it is put together from."""
-        base = () if self.base is None else (self.base,)
-        return (*self.adjusts, *base, *self.weights, *self.terms)
+        single = tuple(part for part in (self.base, self.split) if part is not None)
+        return (*self.adjusts, *single, *self.weights, *self.terms)
 
     def __add__(self, other: ComposedLoss) -> ComposedLoss:
         if self.base is not None and other.base is not None:
             raise InputError(
                 f"loss: {_name(self.base)} and {_name(other.base)} are both the loss of a row; leave one out"
             )
+        if self.split is not None and other.split is not None:
+            raise InputError(
+                f"loss: {_name(self.split)} and {_name(other.split)} both judge the parts of a classifier one by one; "
+                "leave one out"
+            )
         return ComposedLoss(
             adjust=(*self.adjusts, *other.adjusts),
             base=self.base if other.base is None else other.base,
             weight=(*self.weights, *other.weights),
             terms=(*self.terms, *other.terms),
+            split=other.split if self.split is None else self.split,
         )
 
     def prepare(self, head: nn.Module, num_classes: int, *, seed: int | None = None) -> None:
@@ -110,6 +119,13 @@ class ComposedLoss(Loss):
             for part in self.state:
                 if callable(see := getattr(part, "observe", None)):
                     see(context)
+        if self.split is None:
+            return self._whole(context)
+        logits, added = self.split(context)
+        return torch.stack([self._whole(replace(context, logits=part)) for part in logits]).mean() + added
+
+    def _whole(self, context: LossContext) -> Tensor:
+        """The loss of one classifier."""
         total = mean_over_targets(context, lambda labels: self._rows(labels, context))
         for term in self.terms:
             total = total + term(context)

@@ -1,4 +1,4 @@
-"""What a loss is put together from: `Loss = Adjust × Base × Weight`, and terms over a whole batch.
+"""What a loss is put together from: `Loss = Adjust × Base × Weight`, terms over a whole batch, and a split.
 
 Each part is a frozen dataclass, or a `torch.nn.Module` where it has state: its parameters are optimised with the
 network's, its buffers are in every checkpoint. A part that asks for a fact says so in `needs`; see `LossContext`. One
@@ -41,6 +41,15 @@ class Term(Protocol):
     """What is added to the rows' mean and looks at the batch as a whole: `LossContext` → scalar."""
 
     def __call__(self, context: LossContext, /) -> Tensor: ...
+
+
+class Split(Protocol):
+    """Judges a classifier's parts one by one: `LossContext` → their logits `[E, R, C]`, and what is added, a scalar.
+
+    The loss is then the mean of the parts' own losses, each with all of the adjusts, base, weights and terms.
+    """
+
+    def __call__(self, context: LossContext, /) -> tuple[Tensor, Tensor]: ...
 
 
 def class_weights(weights: Tensor, context: LossContext) -> Tensor:

@@ -1,7 +1,7 @@
 """What is compared: mix × loss × order × head × stages, in one text."""
 
 from midmix.methods.baselines import BASELINES, Baseline
-from midmix.methods.heads import HEADS, CosineLinear, Head
+from midmix.methods.heads import HEADS, CosineLinear, ExpertHeads, Head
 from midmix.methods.method import Method, parse_methods
 from midmix.methods.orders import ORDERS, Order, Shuffled
 from midmix.methods.spec import Spec
@@ -14,6 +14,7 @@ __all__ = [
     "STAGES",
     "Baseline",
     "CosineLinear",
+    "ExpertHeads",
     "Head",
     "Method",
     "Order",

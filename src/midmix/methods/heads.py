@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from midmix.methods.values import real
+from midmix.methods.values import real, whole
 from midmix.registry import Registry
 
 
@@ -72,3 +72,63 @@ class Cosine:
 
     def make(self, features: int, num_classes: int) -> nn.Module:
         return CosineLinear(features, num_classes, self.scale)
+
+
+class ExpertHeads(nn.Module):
+    """Several classifiers of the same features, each with a hidden layer: `mean_e V_e relu(U_e z + u_e) + v_e`.
+
+    Args:
+        features: D, and the width of the hidden layers.
+        num_classes: C.
+        count: of experts.
+
+    Example:
+        >>> head = ExpertHeads(4, 3, count=2)
+        >>> head(torch.ones(5, 4)).shape, head.each(torch.ones(5, 4)).shape
+        (torch.Size([5, 3]), torch.Size([2, 5, 3]))
+    """
+
+    def __init__(self, features: int, num_classes: int, count: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = features, num_classes
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, num_classes))
+            for _ in range(count)
+        )
+
+    def each(self, features: Tensor) -> Tensor:
+        """`[B, D]` to the logits of each expert, `[E, B, C]`."""
+        return torch.stack([expert(features) for expert in self.experts])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[B, D]` to `[B, C]`: the mean of the experts' logits."""
+        return self.each(features).mean(0)
+
+
+@HEADS.register(name="experts")
+@dataclass(frozen=True)
+class Experts:
+    """Several experts on shared features, whose logits are averaged (Wang et al. 2021, arXiv 2010.01809).
+
+    By itself their mean is trained, as one classifier; write `+ride` beside it, so that each is trained for itself and
+    they are kept apart. In the paper experts share a network's first stages and have the later ones for themselves;
+    here they share the encoder.
+
+    Args:
+        count: of experts, 2 or more.
+
+    Raises:
+        InputError: for fewer than two.
+
+    Example:
+        >>> Experts(count=3).make(4, 3).each(torch.ones(2, 4)).shape
+        torch.Size([3, 2, 3])
+    """
+
+    count: int = 3
+
+    def __post_init__(self) -> None:
+        whole("experts:count", self.count, least=2)
+
+    def make(self, features: int, num_classes: int) -> ExpertHeads:
+        return ExpertHeads(features, num_classes, self.count)
