@@ -124,9 +124,11 @@ def test_lists_of_nothing_and_of_text(parquet: Write) -> None:
     with pytest.raises(InputError, match=r"row 0 .* has 0 numbers; every row needs"):
         load(parquet(emb=lists(pa.list_(pa.float32()), [[]] * 8)))
     words = parquet(emb=lists(pa.list_(pa.string()), [["a"]] * 8))
-    with pytest.raises(InputError, match=r"no column of numbers or images to learn from, only emb \(list"):
+    with pytest.raises(
+        InputError, match=r"no column of numbers, categories or images to learn from, only emb \(list"
+    ):
         load(words)
-    with pytest.raises(InputError, match=r"column 'emb' is of type list.*, not numbers"):
+    with pytest.raises(InputError, match=r"column 'emb' is of type list.*, not numbers, categories or dates"):
         load(words, features="emb")
 
 

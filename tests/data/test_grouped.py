@@ -24,7 +24,9 @@ def table(tmp_path: Path) -> Write:
 
     def write(groups: dict[str, str], rows: int = 6, name: str = "animals.csv", **columns: Any) -> Path:
         fine = [label for label in groups for _ in range(rows)]
-        frame = pd.DataFrame({"x": range(len(fine)), "y": 1.5, "fine_label": fine})
+        frame = pd.DataFrame(
+            {"x": np.arange(len(fine)) + 0.5, "y": [1.5, 2.5] * (len(fine) // 2), "fine_label": fine}
+        )
         frame["coarse_label"] = [groups[label] for label in fine]
         frame.assign(**columns).to_csv(tmp_path / name, index=False)
         return tmp_path / name

@@ -42,7 +42,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(archive: Path) -> Path:
-    lines = [f"{k},{NAMES[label]}" for k, label in enumerate(LABELS)]
+    lines = [f"{k / 2},{NAMES[label]}" for k, label in enumerate(LABELS)]
     archive.with_name("many.csv").write_text("\n".join(["a,label", *lines]))
     return archive.with_name("many.csv")
 

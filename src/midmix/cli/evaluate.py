@@ -17,7 +17,7 @@ from midmix.data.labels import listing
 from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
 from midmix.measures import classification
-from midmix.training import load_model, predict
+from midmix.training import load_model, predict, preparation_of
 from midmix.training.identity import rows_digest
 
 
@@ -56,13 +56,21 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
     """The source, and in words which of its rows are its test rows."""
     known = {**record.get("reading", {})}  # records of old have none
     trained_on = place_of(source) == known.pop("source", place_of(record["source"]))
-    options = given
-    if trained_on:
-        options = {**given, **known, **{name: value for name, value in given.items() if value}}
+    preparation = preparation_of(record)
     columns = record["columns"]
+    options = {**given, "prepare": preparation is not None}
+    if trained_on:
+        options |= {**known, **{name: value for name, value in given.items() if value}}
+    elif preparation is not None:
+        if chosen := [f"--{name}" for name in ("features", "keep", "exclude") if given[name]]:
+            raise InputError(
+                f"{', '.join(chosen)}: {run} has its own columns, {listing(columns)}; leave it out"
+            )
+        options["known"] = preparation.columns
     by_name = len(columns) > 1 or record["shape"] == [1]  # one name of many features is that of an array
     if (
         by_name
+        and preparation is None
         and options["features"] is None
         and source not in BUILTIN
         and not source.lower().endswith(".npz")
@@ -86,8 +94,10 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
 
 
 def _labelled(run: Path, source: Source, record: dict[str, Any]) -> Labelled:
-    """The test rows with the model's own numbers of their classes."""
+    """The test rows as the model takes them, with its own numbers of their classes."""
     tested, classes = source.test, record["classes"]
+    if source.table and (preparation := preparation_of(record)) is not None:
+        tested = preparation.applied(tested, source.table)
     others = [name for name in tested.classes if name not in classes]
     if others:
         raise InputError(

@@ -30,6 +30,10 @@ def check_projection(method: Literal["pca", "umap"]) -> None:
         reports.check_projection(method)
 
 
+def _columns(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",")] if text else None
+
+
 Whole = Annotated[int, Parameter(converter=_whole)]
 Config = Annotated[
     Path | None, Parameter(help="YAML file that gives what the flags give; flags override it.")
@@ -50,7 +54,13 @@ class SourceFlags:
     "Column or array of the labels. [default: label or labels]"
 
     features: str | None = None
-    "Columns of the features, separated by commas. [default: embeddings; else all numeric columns but the label]"
+    "Columns of the features, separated by commas. [default: embeddings; else all columns that can be learnt from]"
+
+    keep: str | None = None
+    "Columns of a table to take though they look like ids or constants, separated by commas."
+
+    exclude: str | None = None
+    "Columns of a table to leave out, separated by commas."
 
     image: str | None = None
     "Column of the images. [default: the only column of image bytes]"
@@ -66,8 +76,8 @@ class SourceFlags:
 
     def options(self) -> dict[str, Any]:
         """Keywords of `midmix.data.load`."""
-        columns = [name.strip() for name in self.features.split(",")] if self.features else None
-        return {**asdict(self), "features": columns}
+        named = {name: _columns(getattr(self, name)) for name in ("features", "keep", "exclude")}
+        return {**asdict(self), **named}
 
 
 @Parameter(name="*", group=SPLIT)

@@ -17,7 +17,7 @@ from midmix.cli.console import console, note
 from midmix.cli.flags import DATA, Config, Trust
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_file
-from midmix.training import load_model, predict_logits
+from midmix.training import load_model, predict_logits, preparation_of
 
 WRITERS: dict[str, Callable[..., Any]] = {".parquet": pd.DataFrame.to_parquet, ".csv": pd.DataFrame.to_csv}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -62,7 +62,12 @@ def predict(
         raise InputError(f"--out {out}: is the file that is read; choose another")
     model, record = load_model(run, trust=trust)
     rows = data.load_unlabelled(
-        source, shape=record["shape"], columns=record["columns"], image=image, skip_broken=skip_broken
+        source,
+        shape=record["shape"],
+        columns=record["columns"],
+        preparation=preparation_of(record),
+        image=image,
+        skip_broken=skip_broken,
     )
     for line in rows.notes:
         note(line)

@@ -1,5 +1,8 @@
 """Sources as labelled arrays, long-tailed subsamples, splits and augmentation."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from midmix.data.augment import crop_flip, jitter
 from midmix.data.dataset import Inputs, LabelColumn, Labelled, LazyInputs, RawSource, RawSplit, Source
 from midmix.data.features import LabelledFeatures, load_features
@@ -9,7 +12,12 @@ from midmix.data.long_tail import Profile, Ranks, long_tailed, profile_counts
 from midmix.data.options import Options
 from midmix.data.readers import READERS, Place, Reader
 from midmix.data.split import split_hash, validation_split
+from midmix.data.tables.column import TableColumn
 from midmix.data.unlabelled import Unlabelled, load_unlabelled
+
+if TYPE_CHECKING:
+    from midmix.data.tables.estimator import TablePreparation
+    from midmix.data.tables.preparation import Preparation
 
 __all__ = [
     "READERS",
@@ -22,12 +30,15 @@ __all__ = [
     "LazyInputs",
     "Options",
     "Place",
+    "Preparation",
     "Profile",
     "Ranks",
     "RawSource",
     "RawSplit",
     "Reader",
     "Source",
+    "TableColumn",
+    "TablePreparation",
     "Unlabelled",
     "crop_flip",
     "from_arrays",
@@ -42,3 +53,12 @@ __all__ = [
     "split_hash",
     "validation_split",
 ]
+
+_LATER = {"Preparation": "preparation", "TablePreparation": "estimator"}
+"""Imported when they are asked for, with scikit-learn."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f"midmix.data.tables.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'midmix.data' has no attribute {name!r}")

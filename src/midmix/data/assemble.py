@@ -12,6 +12,7 @@ from midmix.data.dataset import Inputs, Labelled, RawSource, RawSplit, Source
 from midmix.data.labels import encode, listing
 from midmix.data.options import Options
 from midmix.data.split import validation_split
+from midmix.data.tables.leaks import leak_notes
 from midmix.errors import InputError
 from midmix.text import printable
 
@@ -31,6 +32,10 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     if test is not None and options.test_fraction is not None:
         raise InputError(f"{name}: has a test split of its own; leave out --test-fraction (test_fraction=)")
     parts = list(raw.splits)
+    if (options.keep or options.exclude) and not train.table:
+        raise InputError(
+            f"{name}: has no columns to choose among; leave out --keep and --exclude (keep=, exclude=)"
+        )
     if options.image_size is not None and options.image_size < 1:
         raise InputError(
             f"{name}: --image-size {options.image_size}: a side in pixels is at least 1 (image_size=)"
@@ -48,18 +53,20 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     labels, classes, label_notes = _encode(parts, name)
     splits = [Labelled(rows, indices, classes) for rows, indices in zip(inputs, labels, strict=True)]
     notes = tuple(map(printable, (*train.notes, *skipped, *label_notes)))
+    table = train.table
     if len(splits) == 2:
         if splits[0].shape != splits[1].shape:
             raise InputError(
                 f"{name}: training rows have shape {list(splits[0].shape)}, test rows {list(splits[1].shape)}; "
                 "both need the same"
             )
-        return Source(name, splits[0], splits[1], train.columns, notes)
+        leaks = leak_notes(splits[0], splits[1], table)
+        return Source(name, splits[0], splits[1], train.columns, (*notes, *leaks), table=table)
 
     (whole,) = splits
     given = raw.test_fraction if raw.test_fraction is not None else options.test_fraction
     if not split and raw.test_fraction is None:
-        return Source(name, whole.select(torch.arange(0)), whole, train.columns, notes)
+        return Source(name, whole.select(torch.arange(0)), whole, train.columns, notes, table=table)
     fraction = DEFAULT_TEST_FRACTION if given is None else given
     single = [classes[c] for c in (whole.counts() == 1).nonzero().flatten().tolist()]
     if single:
@@ -70,7 +77,8 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     train_rows, test_rows = validation_split(whole.labels, fraction=fraction, seed=options.seed)
     note = f"test split: {len(test_rows)} of {len(whole)} rows, drawn by class with seed {options.seed}"
     drawn = whole.select(train_rows), whole.select(test_rows)
-    return Source(name, *drawn, train.columns, (*notes, note), drawn=True)
+    leaks = leak_notes(*drawn, table)
+    return Source(name, *drawn, train.columns, (*notes, note, *leaks), drawn=True, table=table)
 
 
 def _encode(parts: Sequence[RawSplit], name: str) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:

@@ -88,7 +88,7 @@ def features_of(
     with np.errstate(over="ignore"):  # what overflows is infinite, and is refused below
         for column, width in columns:
             _fill(values[:, first : first + width], column)
-            lost += [found[first + place] for place in _merged(column, width)]
+            lost += [found[first + place] for place in lost_of(column, width)]
             first += width
     features = finite_features(values, where=where, columns=found, copy=False)
     return features, tuple(found), note_merged(lost)
@@ -143,7 +143,7 @@ def _width(column: pa.ChunkedArray, *, where: str) -> int:
     return width
 
 
-def _merged(column: pa.ChunkedArray, width: int) -> list[int]:
+def lost_of(column: pa.ChunkedArray, width: int) -> list[int]:
     """Places of those of a column's features whose differences are lost in 32 bits."""
     import pyarrow as pa
 
@@ -154,6 +154,13 @@ def _merged(column: pa.ChunkedArray, width: int) -> list[int]:
     sample = column if len(rows) == len(column) else column.take(pa.array(rows))
     parts = [_flat(chunk).reshape(-1, width) for chunk in sample.chunks]
     return [int(place) for place in np.flatnonzero(merged(np.concatenate(parts)))]
+
+
+def numbers_of(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of numbers as `float64 [N]`; what is missing becomes NaN."""
+    values = np.empty((len(column), 1))
+    _fill(values, column)
+    return values[:, 0]
 
 
 def _flat(chunk: pa.Array) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from midmix.data.encoded import Encoded
+from midmix.data.tables.column import TableColumn
 
 
 class LazyInputs(Protocol):
@@ -93,6 +94,8 @@ class Source:
             NPZ file's array; empty for image files and unnamed features.
         notes: one line for each choice that was made for the user, to be shown: which split is the test split,
             columns that were left out, broken images that were skipped.
+        table: of a table whose features are yet to be made, its columns; `inputs` are then their cells as
+            `encode_columns` has them, and `Preparation.fit` makes features of them.
         drawn: whether the test rows were drawn from the source's rows, for it has no test split of its own.
         reading: the keywords that `load` was called with, its `source` as `place_of` has it; empty for rows from
             elsewhere.
@@ -104,6 +107,7 @@ class Source:
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     drawn: bool = False
+    table: tuple[TableColumn, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -131,6 +135,7 @@ class RawSplit:
         columns: names of the feature columns, where they have names; of an NPZ file the name of their array.
         notes: what was chosen for the user while reading.
         coarse: the group of each label, where the source has a column of them and it was asked for.
+        table: of a table whose features are yet to be made, its columns.
     """
 
     where: str
@@ -139,6 +144,7 @@ class RawSplit:
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     coarse: LabelColumn | None = None
+    table: tuple[TableColumn, ...] = ()
 
     def with_labels_of(self, kept: Tensor) -> RawSplit:
         """The same split with the labels of these rows only."""

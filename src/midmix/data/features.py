@@ -64,7 +64,7 @@ def load_features(
         (torch.Size([1797, 64]), 10)
     """
     name = str(source)
-    raw = read(name, Options.of(label=label, features=features))
+    raw = read(name, Options.of(label=label, features=features, prepare=False))
     train, test, parts, arrays = raw.train, raw.test, raw.splits, raw.arrays
     if not all(isinstance(part.rows, Tensor) and part.rows.dim() == 2 for part in parts):
         raise InputError(

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict, Unpack
 
+from midmix.data.tables.column import TableColumn
 from midmix.errors import unknown
+
+_COLUMNS = ("features", "keep", "exclude")
 
 
 class OptionKeywords(TypedDict, total=False):
-    """The fields of `Options` as keywords, for type checkers; features may be one name."""
+    """The fields of `Options` as keywords, for type checkers; where columns are named, it may be one name."""
 
     label: str | None
     coarse: str | None
@@ -20,6 +23,10 @@ class OptionKeywords(TypedDict, total=False):
     image_size: int | None
     skip_broken: bool
     seed: int
+    keep: str | Sequence[str] | None
+    exclude: str | Sequence[str] | None
+    prepare: bool
+    known: tuple[TableColumn, ...] | None
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,19 @@ class Options:
     Attributes:
         label: column (Parquet, CSV, Hub) or array (NPZ) of the labels; `None` finds `label` or `labels`.
         coarse: column or array of the groups that the labels are in, where they are wanted; see `load_grouped`.
-        features: columns or array of the features; `None` takes every column but the label that holds
-            numbers, or lists of numbers as embeddings are.
+        features: columns or array of the features; `None` takes lists of numbers, as embeddings are, or else every
+            column but the label that can be learnt from; see `choose_columns`.
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none (0.2 if `None`).
         image_size: side in pixels; images are scaled and cropped around their centre to this square.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
         seed: draws the test split where the source has none. It is not the seed of a run: every run of a
             comparison sees the same test rows.
+        keep: columns of a table that are taken though they look like ids or constants.
+        exclude: columns of a table that are left out.
+        prepare: whether the columns of a table are features yet to be made, from training rows (`Source.table`);
+            without, columns of numbers are features as they stand, as those of an encoder are.
+        known: the columns as a model knows them, where a table is read for it.
     """
 
     label: str | None = None
@@ -47,10 +59,14 @@ class Options:
     image_size: int | None = None
     skip_broken: bool = False
     seed: int = 0
+    keep: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
+    prepare: bool = True
+    known: tuple[TableColumn, ...] | None = None
 
     @classmethod
     def of(cls, **keywords: Unpack[OptionKeywords]) -> Options:
-        """Options from keywords, of which `features` may be one name or several.
+        """Options from keywords, of which `features`, `keep` and `exclude` may be one name or several.
 
         Raises:
             InputError: a keyword that is none of the fields.
@@ -64,8 +80,9 @@ class Options:
         for name in given:
             if name not in known:
                 raise unknown("option of a source", name, known)
-        columns = given.get("features")
-        given["features"] = (columns,) if isinstance(columns, str) else tuple(columns or ()) or None
+        for name in _COLUMNS:
+            columns = given.get(name)
+            given[name] = (columns,) if isinstance(columns, str) else tuple(columns or ()) or None
         return cls(**given)
 
     def record(self) -> dict[str, Any]:
@@ -75,5 +92,5 @@ class Options:
             >>> Options.of(**Options(features=("a", "b"), seed=3).record()) == Options(features=("a", "b"), seed=3)
             True
         """
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**plain, "features": None if self.features is None else list(self.features)}
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "known"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

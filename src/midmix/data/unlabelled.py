@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -15,6 +16,9 @@ from midmix.data.options import Options
 from midmix.data.readers.reader import place_at, reader_of
 from midmix.errors import InputError
 from midmix.text import printable
+
+if TYPE_CHECKING:
+    from midmix.data.tables.preparation import Preparation
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def load_unlabelled(
     *,
     shape: Sequence[int],
     columns: Sequence[str] = (),
+    preparation: Preparation | None = None,
     image: str | None = None,
     skip_broken: bool = False,
 ) -> Unlabelled:
@@ -54,6 +59,7 @@ def load_unlabelled(
         columns: names of the feature columns, or of the array, that the model was trained on (`Source.columns`). An
             NPZ file without that array, and with no name at all, has `x`, `features`, `images` or `data`; a Parquet
             or CSV file every column of numbers.
+        preparation: what makes features of a table's columns, where the model was trained on such.
         image: column of the images; `None` finds the only column of image bytes.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
 
@@ -67,8 +73,14 @@ def load_unlabelled(
     """
     name = str(source)
     place = place_at(name)
-    options = Options.of(features=columns, image=image)
-    rows = reader_of(place, also=" or an image").read_inputs(place, options, tuple(shape))
+    options = Options.of(features=columns, image=image, prepare=preparation is not None)
+    wanted = tuple(shape)
+    if preparation is not None:
+        options = replace(options, known=preparation.columns)
+        wanted = (len(preparation.columns),)
+    rows = reader_of(place, also=" or an image").read_inputs(place, options, wanted)
+    if preparation is not None and isinstance(rows, Tensor) and rows.shape[1:] == wanted:
+        rows = preparation.apply(rows)
     notes: tuple[str, ...] = ()
     if isinstance(rows, Tensor):
         inputs: Inputs = rows

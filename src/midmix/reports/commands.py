@@ -9,7 +9,7 @@ from typing import Any, Literal
 from midmix.training.settings import Settings
 
 _SPLIT = ("imbalance", "profile", "ranks", "validation")
-_PLAIN = {"profile": "exp", "ranks": "fixed", "validation": 0.0, "skip_broken": False}
+_PLAIN = {"profile": "exp", "ranks": "fixed", "validation": 0.0, "skip_broken": False, "prepare": True}
 """What goes without saying beside the settings."""
 _NO_FLAGS = ("source", "seed")
 """Of how a source was read: `midmix train --seed` is that of the run."""

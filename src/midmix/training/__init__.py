@@ -2,6 +2,7 @@
 
 from midmix.training.fit import Fit, StepInfo
 from midmix.training.predict import Predictions, predict, predict_logits
+from midmix.training.record import preparation_of
 from midmix.training.run import (
     Run,
     Watching,
@@ -31,6 +32,7 @@ __all__ = [
     "load_model",
     "predict",
     "predict_logits",
+    "preparation_of",
     "read_features",
     "read_predictions",
     "train_run",

@@ -7,11 +7,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from midmix.errors import InputError
 from midmix.files import atomic_write
 from midmix.training.settings import Settings
+
+if TYPE_CHECKING:
+    from midmix.data import Preparation
 
 RECORD = "run.json"
 
@@ -31,7 +34,8 @@ class RunRecord:
         source: as the user called it.
         reading: the keywords that the source was loaded with; empty where it was not loaded, or not written down.
         columns: names of the feature columns; empty for images and unnamed features.
-        shape: of one row.
+        preparation: what made features of a table's columns, as `Preparation.to_dict` has it; None where nothing did.
+        shape: of one row, as the network takes it.
         classes: their names.
         class_counts: training rows of each.
         imbalance, profile, ranks, validation: as `draw_split` takes them.
@@ -62,6 +66,7 @@ class RunRecord:
     seconds: float
     columns: list[str]
     reading: dict[str, Any] = field(default_factory=dict)
+    preparation: dict[str, Any] | None = None
     specification: dict[str, Any] = field(default_factory=dict)
     code: list[Any] = field(default_factory=list)
     imbalance: float | None = None
@@ -139,6 +144,20 @@ def read_record(folder: Path) -> RunRecord | None:
         raise InputError(
             f"{path}: is not a run's record: {error}; bring it back from a copy, or choose another folder"
         ) from None
+
+
+def preparation_of(record: Mapping[str, Any]) -> Preparation | None:
+    """What makes features of a table's columns for the network of a run; None where nothing does.
+
+    Raises:
+        InputError: where the record holds something else in its place.
+    """
+    found = record.get("preparation")  # records of old have none
+    if found is None:
+        return None
+    from midmix.data import Preparation
+
+    return Preparation.from_dict(found)
 
 
 def _settings(found: Mapping[str, Any]) -> dict[str, Any]:

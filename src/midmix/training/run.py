@@ -221,6 +221,7 @@ def train_run(
         "source": source.name,
         "reading": dict(source.reading),
         "columns": list(source.columns),
+        "preparation": None if split.preparation is None else split.preparation.to_dict(),
         "shape": list(split.train.shape),
         "classes": list(split.train.classes),
         "class_counts": counts.tolist(),

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import Tensor
 
-from midmix.data import Hierarchy, Labelled, Source, long_tailed, split_hash, validation_split
+from midmix.data import (
+    Hierarchy,
+    Labelled,
+    Source,
+    TableColumn,
+    long_tailed,
+    split_hash,
+    validation_split,
+)
 from midmix.errors import InputError
+
+if TYPE_CHECKING:
+    from midmix.data import Preparation
 
 
 @dataclass(frozen=True)
 class Split:
     """Training, validation and test rows of a run; `hash` names the training and validation rows drawn.
+
+    Of a table, `preparation` is what was learnt of the training rows, to make features of the columns of all.
 
     Example:
         >>> from midmix.data import load
@@ -26,6 +40,7 @@ class Split:
     test: Labelled
     validation: Labelled | None
     hash: str
+    preparation: Preparation | None = None
 
 
 def draw_split(
@@ -41,7 +56,8 @@ def draw_split(
     """Draws a run's rows from a source, without replacement.
 
     Validation rows are drawn first, a share of every class; then, where `imbalance` is given, the long-tailed
-    subsample from what is left. The test rows are the source's own, the same for every seed.
+    subsample from what is left. The test rows are the source's own, the same for every seed. Features of a table's
+    columns are made last, by what the training rows that are left say of them.
 
     Args:
         source: labelled training and test data.
@@ -83,9 +99,21 @@ def draw_split(
         )
         rows = rows[drawn]
     label = (lambda data: data) if groups is None else groups.coarsened
+    train, test = label(source.train.select(rows)), label(source.test)
+    out = label(source.train.select(held_out)) if validation else None
+    found = Split(train=train, test=test, validation=out, hash=split_hash(rows, held_out))
+    return _prepared(found, source.table) if source.table else found
+
+
+def _prepared(split: Split, table: tuple[TableColumn, ...]) -> Split:
+    from midmix.data.tables.preparation import Preparation  # scikit-learn takes a second
+
+    assert isinstance(split.train.inputs, Tensor)
+    preparation = Preparation.fit(split.train.inputs, table)
     return Split(
-        train=label(source.train.select(rows)),
-        test=label(source.test),
-        validation=label(source.train.select(held_out)) if validation else None,
-        hash=split_hash(rows, held_out),
+        train=preparation.applied(split.train),
+        test=preparation.applied(split.test),
+        validation=None if split.validation is None else preparation.applied(split.validation),
+        hash=split.hash,
+        preparation=preparation,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ from midmix.data.encoded import ImageColumn
 from midmix.data.labels import checked
 from midmix.data.options import Options
 from midmix.data.readers.reader import READERS, FileReader, Place
+from midmix.data.tables.choose import Choice, choose_columns
+from midmix.data.tables.column import TableColumn
+from midmix.data.tables.encode import encode_columns
 from midmix.data.written import written_labels
 from midmix.errors import InputError
 
@@ -51,7 +54,7 @@ class Table(FileReader):
         columns = options.features or ()
         if len(columns) == 1 and shape != (1,) and columns[0] not in table.column_names:
             options = replace(options, features=None)  # the name of an array, which a table need not know
-        return rows_of_table(table, options, where=place.name, folders=(place.path.parent,))[0]
+        return rows_of_table(table, options, where=place.name, folders=(place.path.parent,)).rows
 
 
 def read_tables(paths: Sequence[Path], options: Options | None = None) -> pa.Table:
@@ -148,7 +151,7 @@ def part_of_table(
         table: the rows; class names come from its `huggingface` schema metadata.
         options: which columns; see `Options`.
         where: what messages call the table.
-        like: the training rows, for a test table: its feature columns are taken.
+        like: the training rows, for a test table: its feature columns are taken, as they are there.
         folders: where images may lie that the table has only the paths of.
 
     Raises:
@@ -157,16 +160,26 @@ def part_of_table(
     label = _label_column(table, options, where)
     labels = _labels(table, label, where)
     if like is not None and like.columns:
-        options = replace(options, features=like.columns)
-    rows, columns, notes = rows_of_table(table, options, where=where, label=label, folders=folders)
+        options = replace(options, features=like.columns, known=like.table or None)
+    found = rows_of_table(table, options, where=where, label=label, folders=folders)
     coarse = None if options.coarse is None else _labels(table, options.coarse, where)
-    return RawSplit(where, rows, labels, columns, notes, coarse)
+    return RawSplit(where, found.rows, labels, found.columns, found.notes, coarse, found.table)
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Images or features of a table, names of the features, what there is to note, and columns yet to be prepared."""
+
+    rows: Tensor | ImageColumn
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    table: tuple[TableColumn, ...] = ()
 
 
 def rows_of_table(
     table: pa.Table, options: Options, *, where: str, label: str | None = None, folders: tuple[Path, ...] = ()
-) -> tuple[Tensor | ImageColumn, tuple[str, ...], tuple[str, ...]]:
-    """Images or features of an Arrow table, the names of the features, and what there is to note.
+) -> TableRows:
+    """Images or features of an Arrow table.
 
     Raises:
         InputError: as `part_of_table`, of which this is the half without labels.
@@ -175,10 +188,40 @@ def rows_of_table(
         raise InputError(f"{where}: no rows")
     image = _image_column(table, options, label, where)
     if image is not None:
-        return _images(column_of(table, image, where=where), folders), (), ()
+        return TableRows(_images(column_of(table, image, where=where), folders))
+    if _is_prepared(table, options, label):
+        choice = _chosen(table, options, label, where)
+        rows, lost = encode_columns(table, choice.columns, where=where)
+        names = tuple(column.name for column in choice.columns)
+        return TableRows(rows, names, (*choice.notes, *lost), choice.columns)
     wanted, notes = _feature_columns(table, options, label, where)
     features, columns, lost = features_of(table, wanted, where=where)
-    return features, columns, (*notes, *lost)
+    return TableRows(features, columns, (*notes, *lost))
+
+
+def _is_prepared(table: pa.Table, options: Options, label: str | None) -> bool:
+    """Whether features are yet to be made: not of an encoder's, which are lists of numbers."""
+    if options.known is not None or not options.prepare:
+        return options.prepare
+    lists = {field.name for field in table.schema if is_vector(field.type)} - {label, options.coarse}
+    if options.features is None:
+        return not lists
+    return not lists.intersection(options.features) and all(
+        name in table.column_names for name in options.features
+    )
+
+
+def _chosen(table: pa.Table, options: Options, label: str | None, where: str) -> Choice:
+    if options.known is not None:
+        return Choice(options.known)
+    return choose_columns(
+        table,
+        where=where,
+        features=options.features,
+        keep=options.keep or (),
+        exclude=options.exclude or (),
+        labels=[name for name in (label, options.coarse) if name is not None],
+    )
 
 
 def is_unlabelled(table: pa.Table, options: Options, *, where: str) -> bool:
