@@ -140,3 +140,14 @@ def test_every_setting_has_a_flag():
     from midmix.training import Settings
 
     assert [field.name for field in fields(TrainingFlags)] == [field.name for field in fields(Settings)]
+
+
+def test_a_run_that_failed_says_so_and_what_to_do(midmix, tmp_path):
+    flags = "--learning-rate", "0.000001", "--epochs", "2", "--network", "mlp-16", "--seeds", "1"
+    found = midmix("compare", "digits", "--methods", "erm", *flags, "--jobs", "1", "--out", tmp_path / "c")
+    assert found.code == 0
+    assert "Health of the runs" in found.out
+    assert "nothing was learned: erm (1 of 1 run)" in found.out
+    assert "To do: see that labels belong to their rows" in found.out
+    alone = midmix("train", "digits", "--method", "erm", *flags[:-2], "--out", tmp_path / "r")
+    assert "nothing was learned: balanced test accuracy is" in alone.out

@@ -138,6 +138,7 @@ def write_comparison(
                     "learning_rate": 0.1,
                 },
                 "versions": {"midmix": "0.1.0", "torch": "2.13.0", "python": "3.11"},
+                "health": [],
                 "hardware": "2 × Xeon, 24 GiB, no accelerator",
             }
             (run / "run.json").write_text(json.dumps(about))

@@ -194,6 +194,10 @@ def test_the_verdict_comes_first_and_ends_with_a_command(page):
     assert "--imbalance 50 --validation 0.1 --epochs 12 --learning-rate 0.1" in text
 
 
+def test_the_page_says_what_became_of_the_runs_health(page):
+    assert "No sign of failure in 4 runs." in page.read_text()
+
+
 def test_a_command_is_quoted_for_the_shell_and_escaped_for_the_page(make_comparison, tmp_path):
     make_comparison(tmp_path, lines=LINES[:1], seeds=1, rows=60)
     for file in tmp_path.glob("runs/*/run.json"):

@@ -72,7 +72,9 @@ def compare(
         )
     from midmix.reports import (  # after the runs: matplotlib takes a second
         flags_of,
+        health_of,
         read_comparison,
+        terminal_health,
         terminal_table,
         terminal_verdict,
         tested_runs,
@@ -83,6 +85,8 @@ def compare(
     comparison = read_comparison(out, baseline)
     results, tested = comparison.results, tested_runs(comparison)
     console.print(terminal_table(results, tested=tested, baseline=baseline))
+    if signs := health_of(comparison).signs:
+        console.print(terminal_health(signs), highlight=False)
     write_tables(out, baseline=baseline)
     page = write_report(out, projection=projection, baseline=baseline)
     console.print(f"Report: {page}\n", highlight=False, soft_wrap=True)

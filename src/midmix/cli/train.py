@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.text import Text
+
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
@@ -56,6 +58,13 @@ def train(
     predictions = read_predictions(out)
     found = classification(predictions.logits, predictions.labels, record["class_counts"])
     console.print(measured(found, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch"))
+    for finding in record.get("health") or ():
+        console.print(
+            Text(f"{finding['heading']}: ", style="yellow").append(
+                f"{finding['seen']}. To do: {finding['remedy']}.", style="default"
+            ),
+            highlight=False,
+        )
     kept = (
         f"Model: {out / MODEL}"
         if (out / MODEL).is_file()

@@ -113,9 +113,17 @@ def transfer(
         results = run_transfer(
             loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **probes.options()
         )
-    from midmix.reports import transfer_table, write_transfer  # after the runs: matplotlib takes a second
+    from midmix.reports import (  # after the runs: matplotlib takes a second
+        health_of,
+        read_comparison,
+        terminal_health,
+        transfer_table,
+        write_transfer,
+    )
 
     console.print(transfer_table(results))
+    if signs := health_of(read_comparison(out)).signs:
+        console.print(terminal_health(signs), highlight=False)
     console.print(f"Report: {write_transfer(out)}", highlight=False, soft_wrap=True)
 
 

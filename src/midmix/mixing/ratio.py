@@ -27,6 +27,11 @@ class Ratio(nn.Module):
         """λ now, a scalar tensor: what `draw` would give, or gave last where it is random."""
         raise NotImplementedError
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """λ before anything is learnt, and once everything is; None where it follows no schedule."""
+        return None
+
     def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """`weight [B]` float32 for a batch with these labels."""
         return self.value.to(labels.device).expand(len(labels))
@@ -172,7 +177,14 @@ class AccuracyRatio(Ratio):
 
     @property
     def value(self) -> Tensor:
-        return torch.as_tensor(self.curve(self.accuracy)).clamp(0.5, 1.0)
+        return self._at(self.accuracy)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return float(self._at(torch.tensor(0.0))), float(self._at(torch.tensor(1.0)))
+
+    def _at(self, accuracy: Tensor) -> Tensor:
+        return torch.as_tensor(self.curve(accuracy)).clamp(0.5, 1.0)
 
     @torch.no_grad()
     def observe(self, logits: Tensor, labels: Tensor) -> None:

@@ -7,6 +7,7 @@ from midmix.reports.collapse import collapse_measures
 from midmix.reports.commands import flags_of, source_of
 from midmix.reports.comparison import read_comparison
 from midmix.reports.figures.projection import check_projection
+from midmix.reports.health import health_of, terminal_health
 from midmix.reports.markdown import markdown_table, write_tables
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.page import write_report
@@ -21,10 +22,12 @@ __all__ = [
     "check_projection",
     "collapse_measures",
     "flags_of",
+    "health_of",
     "markdown_table",
     "read_comparison",
     "source_of",
     "summarise",
+    "terminal_health",
     "terminal_table",
     "terminal_verdict",
     "tested_runs",

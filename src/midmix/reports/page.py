@@ -16,6 +16,7 @@ from midmix.reports.columns import collapse_columns, outcome_columns
 from midmix.reports.commands import flags_of, paste, source_of
 from midmix.reports.comparison import Comparison, Run, read_comparison
 from midmix.reports.figures.projection import Projection
+from midmix.reports.health import health_of
 from midmix.reports.matrix import matrix_of
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.pairs import pairs_of
@@ -75,6 +76,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         notes=notes_of(last),
         counts_rows=bool(summary["interval"].isin(["crossed", "nested"]).any()),
         test_rows=f"{int(summary['test_rows'].max()):,}",
+        health=health_of(comparison),
         legend=legend(comparison.lines),
         baseline=comparison.baseline,
         has_baseline=comparison.baseline in comparison.lines,

@@ -22,17 +22,22 @@ def publish_all(drawings: Iterable[Drawing | None], folder: Path) -> list[Publis
 
 def render(template: str, **context: Any) -> str:
     """A page from its template; every value is escaped, and only drawings and colours are markup."""
-    environment = Environment(
+    colours = {"light": theme.variables(dark=False), "dark": theme.variables(dark=True)}
+    return environment().get_template(template).render(**context, colours=colours)
+
+
+def environment() -> Environment:
+    """Where the templates are found, and what they may use."""
+    found = Environment(
         loader=PackageLoader("midmix.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["markup"] = Markup
-    environment.filters["shorten"] = shorten
-    colours = {"light": theme.variables(dark=False), "dark": theme.variables(dark=True)}
-    return environment.get_template(template).render(**context, colours=colours)
+    found.filters["markup"] = Markup
+    found.filters["shorten"] = shorten
+    return found
 
 
 def save(html: str, folder: Path) -> Path:

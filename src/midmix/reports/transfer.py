@@ -24,6 +24,7 @@ from midmix.reports.figures.axes import percent
 from midmix.reports.figures.dots import beside_names, dots
 from midmix.reports.figures.projection import Projection
 from midmix.reports.figures.projection import projection as projected
+from midmix.reports.health import health_of
 from midmix.reports.lines import method_of
 from midmix.reports.markdown import markdown_table, save_tables
 from midmix.reports.page import facts, legend, title_of
@@ -98,6 +99,7 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
         within_rows=table_rows(summary, "last", within, unranked=BOUNDS),
         within_columns=within,
         figures=publish_all(drawings, folder / "figures"),
+        health=health_of(comparison),
         legend=legend(lines),
         groups=_members(about),
         facts=facts(comparison),

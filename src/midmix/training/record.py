@@ -51,6 +51,7 @@ class RunRecord:
         seconds: of training, evaluations left out.
         versions: of the libraries.
         hardware: the machine, in words.
+        health: what `midmix.training.health` found, each as plain data; None where nobody looked.
     """
 
     method: str
@@ -82,6 +83,7 @@ class RunRecord:
     probabilities: bool = True
     versions: dict[str, str] = field(default_factory=dict)
     hardware: str = ""
+    health: list[Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.classes or len(self.class_counts) != len(self.classes):

@@ -25,12 +25,14 @@ from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder
 from midmix.measures import shot_groups
 from midmix.methods import Method, Spec, StageData
+from midmix.mixing import Mix
 from midmix.models import build, describe, fit_normalization, replace_module
 from midmix.registry import Code, code_of, is_reference
 from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.baseline import LINEAR, check_baseline, fit_baseline
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit, StepInfo
+from midmix.training.health import Evidence, examine
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.identity import differences, groups_digest, rows_digest
 from midmix.training.predict import Predictions, features_of, predict
@@ -245,6 +247,15 @@ def train_run(
     if trained.writes:
         folder.mkdir(parents=True, exist_ok=True)
         tested = trained.tested()
+        evidence = Evidence.of(
+            trained.mix,
+            trained.history,
+            tested,
+            split.train.classes,
+            counts.tolist(),
+            stages=bool(run.method.stages),
+        )
+        record["health"] = [finding.as_dict() for finding in examine(evidence)]
         watching.still_ours()
         if trained.model is not None:
             _save_model(trained.model, folder / MODEL)
@@ -263,6 +274,7 @@ class _Trained:
     """What a run came to, however it was trained.
 
     Attributes:
+        mix: what its rows were mixed by; None where there is no such thing.
         model: None where it cannot be kept as plain data.
         tested: what it makes of the test rows.
         probabilities: whether softmax of its logits are probabilities.
@@ -271,6 +283,7 @@ class _Trained:
     """
 
     network: str
+    mix: Mix | None
     model: nn.Module | None
     classifier: str | None
     history: list[Epoch]
@@ -288,6 +301,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
     if baseline is not None:
         fitted = fit_baseline(run.method, baseline, split, run.seed, watching.say)
         return _Trained(
+            mix=None,
             network=LINEAR if fitted.model is not None else run.method.parts[0][1].name,
             model=fitted.model,
             classifier=None,
@@ -328,6 +342,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
 
     return _Trained(
         network=run.settings.network,
+        mix=fit.mix,
         model=model,
         classifier=fit.classifier,
         history=history,
