@@ -74,9 +74,9 @@ def mean(name: str, seed: int, **options: object) -> float:
 def test_every_loss_goes_with_every_recipe(name, method, generator):
     mix = midmix.recipe(method, num_classes=4, clean_weight=0.5, class_counts=COUNTS)
     mix.observe(accuracy=0.6, progress=0.85)
-    plan = mix.plan(LABELS, generator)
-    head = classifier(name)
-    features = plan.apply(torch.randn(6, 5, generator=generator)).requires_grad_()
+    head, maps = classifier(name), torch.randn(6, 5, 6, generator=generator)
+    plan = mix.plan(LABELS, generator, inputs=maps, answer=lambda maps: maps.mean(2)[:, :4])
+    features = plan.apply(maps).mean(2).requires_grad_()
     given: dict[str, Any] = {"features": features, "head": head, "views": views(6, generator)}
     total = plan.loss(head(features), ready(name, head), generator=generator, **given)
     total.backward()

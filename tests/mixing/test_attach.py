@@ -507,7 +507,7 @@ def test_a_models_files_do_not_change_by_attaching():
 
 
 @pytest.mark.parametrize("clean_weight", [0.0, 0.5])
-@pytest.mark.parametrize("name", midmix.recipes())
+@pytest.mark.parametrize("name", [name for name in midmix.recipes() if name != "resize-mix"])
 def test_bfloat16_autocast(name, clean_weight):
     model = Net()
     mix = midmix.recipe(name, num_classes=3, clean_weight=clean_weight).attach(model)

@@ -16,6 +16,8 @@ from midmix.mixing import (
     AccuracyRatio,
     BetaRatio,
     BothOwners,
+    Box,
+    Channels,
     ClassBalancedPairs,
     CosineCurve,
     ExponentialCurve,
@@ -68,6 +70,21 @@ ASSIGNMENTS: dict[str, Make] = {
     "a hidden layer": assigned(
         RandomPairs, lambda: FixedRatio(0.3), TwoSided, site=Hidden("stem"), clean_weight=2.0
     ),
+    "half of the batches": named("mixup", probability=0.5),
+    "cutmix, a box for each row": named("cutmix", per_row=True),
+    "resize-mix, a box for each row": named("resize-mix", per_row=True),
+    "cutmix, half of the batches": named("cutmix", probability=0.5),
+    "cutmix of both owners": assigned(
+        RandomPairs, BetaRatio, lambda: BothOwners(TwoSided()), mask=Box(), site=Input()
+    ),
+    "cutmix at the features": named("cutmix", site=Features()),
+    "channels": assigned(
+        RandomPairs,
+        lambda: BetaRatio(1.0, per_row=True),
+        TwoSided,
+        mask=Channels(per_row=True),
+        site=Hidden("stem"),
+    ),
     "a random site": assigned(
         RandomPairs, BetaRatio, TwoSided, site=RandomSite(Input(), Hidden("stem"), Features())
     ),
@@ -82,6 +99,7 @@ BATCHES = {
     "no rows": [],
 }
 CLASSES = 5  # one more than any batch has
+SHAPE = (2, 6, 4)  # of a row: channels and the places of a mask
 
 every = pytest.mark.parametrize("make", ASSIGNMENTS.values(), ids=ASSIGNMENTS)
 batches = pytest.mark.parametrize("labels", BATCHES.values(), ids=BATCHES)
@@ -93,8 +111,8 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
-        self.body = nn.Sequential(nn.Linear(6, 8), nn.Tanh())
+        self.stem = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.Tanh())
         self.fc = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,13 +132,27 @@ def owners(plan: Plan) -> Tensor:
 
 
 def features(rows: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(rows, 3, 2, generator=generator).to(dtype)
+    return torch.randn(rows, *SHAPE, generator=generator).to(dtype)
+
+
+def answer(z: Tensor) -> Tensor:
+    """Logits of rows, for masks that follow a gradient."""
+    return z.flatten(1)[:, :CLASSES].square()
+
+
+def drawn(
+    mix: Mix, labels: Tensor, generator: torch.Generator | None = None, z: Tensor | None = None
+) -> Plan:
+    """A plan, its mask laid on rows `z`."""
+    if z is None:
+        z = features(len(labels), torch.Generator().manual_seed(7))
+    return mix.plan(labels, generator, inputs=z, answer=answer)
 
 
 @every
 @batches
 def test_weights_of_the_targets_sum_to_one_a_row(make, labels, generator):
-    plan = mixing(make).plan(torch.tensor(labels, dtype=torch.int64), generator)
+    plan = drawn(mixing(make), torch.tensor(labels, dtype=torch.int64), generator)
     rows = len(plan.partner)
     assert rows in (len(labels), 2 * len(labels))
     total = sum(weight for _, weight in plan.targets)
@@ -139,18 +171,18 @@ def test_weight_one_is_the_identity(make, generator):
     for labels, dtype in product(BATCHES.values(), DTYPES):
         plan = mixing(make).plan(torch.tensor(labels, dtype=torch.int64), generator)
         z = features(len(labels), generator, dtype)
-        kept = replace(plan, weight=torch.ones_like(plan.weight), clean=None).apply(z)
+        kept = replace(plan, weight=torch.ones_like(plan.weight), clean=None).lay(z, answer).apply(z)
         assert torch.equal(kept, z[owners(plan)]), (labels, dtype)
 
 
 @every
 @batches
 def test_labels_are_weighted_as_the_content_is(make, labels, generator):
-    """Content measured from outside: mix one-hot labels as if they were features."""
-    mix = mixing(make)
+    """Content measured from outside: mix, for each class, rows that are 1 where they are of it."""
     y = torch.tensor(labels, dtype=torch.int64)
-    plan = mix.plan(y, generator)
-    content = replace(plan, clean=None).apply(F.one_hot(y, CLASSES).float())
+    plan = replace(drawn(mixing(make), y, generator), clean=None)
+    shown = [(y == c).float().reshape(-1, 1, 1, 1).expand(-1, *SHAPE) for c in range(CLASSES)]
+    content = torch.stack([plan.apply(rows).flatten(1).mean(1) for rows in shown], 1)
     target = torch.zeros_like(content)
     for classes, weight in plan.targets:
         target.scatter_add_(1, classes[:, None], weight[:, None])
@@ -165,7 +197,7 @@ def test_labels_are_weighted_as_the_content_is(make, labels, generator):
 def test_the_same_generator_gives_the_same_plan_and_the_global_one_is_left_alone(make, seed):
     y = torch.arange(40) % 4
     before = torch.get_rng_state()
-    one, two = (mixing(make).plan(y, torch.Generator().manual_seed(seed)) for _ in range(2))
+    one, two = (drawn(mixing(make), y, torch.Generator().manual_seed(seed)) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.partner, two.partner)
     assert torch.equal(one.weight, two.weight)
@@ -182,7 +214,7 @@ def test_without_a_generator_the_default_one_is_drawn_from(make):
     for _ in range(2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
-            plans.append(mixing(make).plan(y))
+            plans.append(drawn(mixing(make), y))
     assert torch.equal(plans[0].partner, plans[1].partner)
     assert torch.equal(plans[0].weight, plans[1].weight)
 
@@ -190,7 +222,7 @@ def test_without_a_generator_the_default_one_is_drawn_from(make):
 @every
 def test_dtype_and_device_are_kept_and_losses_are_in_float32_at_least(make, generator):
     y = torch.tensor([0, 1, 2, 3, 0, 0, 2])
-    plan = mixing(make).plan(y, generator)
+    plan = drawn(mixing(make), y, generator)
     for tensor in (plan.partner, plan.weight, *plan.targets[0]):
         assert tensor.device == y.device
     for dtype in DTYPES:
@@ -209,7 +241,7 @@ def test_the_callers_tensors_are_untouched(make, generator):
     z = features(len(y), generator)
     kept_y, kept_z = y.clone(), z.clone()
     mix = mixing(make)
-    plan = mix.plan(y, generator)
+    plan = drawn(mix, y, generator, z)
     plan.loss(plan.apply(z).flatten(1)[:, :CLASSES])
     mix.observe(torch.randn(len(y), CLASSES, generator=generator), y)
     assert torch.equal(y, kept_y)
@@ -220,23 +252,23 @@ def test_the_callers_tensors_are_untouched(make, generator):
 @batches
 def test_any_batch_gives_a_finite_loss_with_gradients_for_every_row(make, labels, generator):
     y = torch.tensor(labels, dtype=torch.int64)
-    head = nn.Linear(6, CLASSES)
-    z = features(len(labels), generator).flatten(1).requires_grad_()
-    plan = mixing(make).plan(y, generator)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(48, CLASSES))
+    z = features(len(labels), generator).requires_grad_()
+    plan = drawn(mixing(make), y, generator, z)
     loss = plan.loss(head(plan.apply(z)))
     loss.backward()
     assert bool(loss.isfinite())
     assert z.grad.shape == z.shape
     assert bool(z.grad.isfinite().all())
-    assert bool(head.weight.grad.isfinite().all())
+    assert bool(head[1].weight.grad.isfinite().all())
     assert len(labels) > 0 or loss.item() == 0
 
 
 @every
 def test_a_row_that_is_its_own_partner_is_left_exactly_as_it_was(make, generator):
     for labels, dtype in product(BATCHES.values(), DTYPES):
-        plan = mixing(make).plan(torch.tensor(labels, dtype=torch.int64), generator)
         z = features(len(labels), generator, dtype)
+        plan = drawn(mixing(make), torch.tensor(labels, dtype=torch.int64), generator, z)
         alone = owners(plan) == plan.partner
         assert torch.equal(replace(plan, clean=None).apply(z)[alone], z[plan.partner[alone]]), (labels, dtype)
 
@@ -244,7 +276,7 @@ def test_a_row_that_is_its_own_partner_is_left_exactly_as_it_was(make, generator
 @every
 def test_the_clean_term_adds_the_batch_itself(make, generator):
     y = torch.tensor([0, 1, 2, 3, 0, 0, 2])
-    plan = mixing(make).plan(y, generator)
+    plan = drawn(mixing(make), y, generator)
     z = features(len(y), generator)
     mixed = plan.apply(z)
     if plan.clean is None:
@@ -257,7 +289,7 @@ def test_the_clean_term_adds_the_batch_itself(make, generator):
 @every
 def test_evaluation_mode_never_mixes_draws_or_counts(make, generator):
     torch.manual_seed(0)
-    model, x, y = Net(), torch.randn(7, 6), torch.tensor([0, 1, 2, 3, 0, 0, 2])
+    model, x, y = Net(), torch.randn(7, *SHAPE), torch.tensor([0, 1, 2, 3, 0, 0, 2])
     plain = model(x)
     mix = mixing(make).attach(model)
     for still in ((model,), (mix,), (model, mix)):
@@ -278,7 +310,7 @@ def test_evaluation_mode_never_mixes_draws_or_counts(make, generator):
 
 @every
 def test_outside_its_block_an_attached_mix_does_nothing(make):
-    model, x = Net(), torch.randn(7, 6)
+    model, x = Net(), torch.randn(7, *SHAPE)
     plain = model(x)
     mix = mixing(make).attach(model)
     assert torch.equal(model(x), plain)
@@ -294,33 +326,36 @@ def test_outside_its_block_an_attached_mix_does_nothing(make):
 def test_mixing_a_hidden_layer_at_the_input_equals_mixing_the_input(name, clean_weight, seed):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Identity(), Net())
-    x, y = torch.randn(7, 6), torch.tensor([0, 1, 2, 3, 0, 0, 2])
+    x, y = torch.randn(7, *SHAPE), torch.tensor([0, 1, 2, 3, 0, 0, 2])
     results = []
+    if (mask := midmix.recipe(name, CLASSES).mask) is not None and mask.needs_saliency:
+        pytest.skip("follows the gradient at the input, and says so when built with another site")
     for site in (Input(), Hidden("0")):
         mix = midmix.recipe(name, CLASSES, clean_weight=clean_weight)
         if isinstance(mix.ratio, AccuracyRatio):  # it cannot watch clean features there
             mix = midmix.recipe(name, CLASSES, clean_weight=clean_weight, accuracy="given")
             mix.observe(accuracy=0.7)
         mix.attach(model, site=site)
-        with mix(y, torch.Generator().manual_seed(seed)):
+        with mix(y, torch.Generator().manual_seed(seed)) as batch:
             logits = model(x)
         results.append((logits, mix.loss(logits)))
         mix.remove()
     (logits, loss), (logits2, loss2) = results
     assert torch.equal(logits, logits2)
     assert torch.equal(loss, loss2)
-    assert name == "erm" or not torch.equal(logits[:7], model(x))
+    mixed = bool((batch.plan.weight < 1).any())  # a box may be too small for a pixel
+    assert torch.equal(logits[:7], model(x)) == (not mixed)
 
 
 @every
 def test_attached_equals_by_hand(make, seed):
     """The hook does what `plan.apply` does, wherever the site is, and `mix.loss` what `plan.loss` does."""
     torch.manual_seed(0)
-    model, x, y = Net(), torch.randn(7, 6), torch.tensor([0, 1, 2, 3, 0, 0, 2])
+    model, x, y = Net(), torch.randn(7, *SHAPE), torch.tensor([0, 1, 2, 3, 0, 0, 2])
     mix = mixing(make).attach(model)
     with mix(y, torch.Generator().manual_seed(seed)) as batch:
-        plan = batch.plan
         logits = model(x)
+    plan = batch.plan
     places = mix.site.choices(model, CLASSES) if isinstance(mix.site, RandomSite) else (mix.site,)
     place = places[plan.site]
     stages = [model.stem, model.body, model.fc]
@@ -347,10 +382,10 @@ def test_a_resumed_mix_goes_on_as_if_it_had_never_stopped(make, seed):
         seen = []
         for number in numbers:
             data = torch.Generator().manual_seed(number)
-            x, y = torch.randn(8, 6, generator=data), torch.randint(CLASSES, (8,), generator=data)
+            x, y = torch.randn(8, *SHAPE, generator=data), torch.randint(CLASSES, (8,), generator=data)
             with mix(y, generator) as batch:
-                plan = batch.plan
                 logits = model(x)
+            plan = batch.plan
             seen += [plan.partner, plan.weight, plan.prior, mix.loss(logits).detach(), mix.ratio.value]
             if number % 2 == 1:
                 mix.end_epoch()
@@ -392,7 +427,7 @@ def test_one_class_alone_is_left_as_it_is(make, generator):
     """With one class in all there is nothing of another class; only random pairs may mix at all."""
     y = torch.zeros(5, dtype=torch.int64)
     mix = make(1)
-    plan = mix.plan(y, generator)
+    plan = drawn(mix, y, generator)
     assert not isinstance(mix.pairing, InterClassPairs | ClassBalancedPairs) or torch.equal(
         plan.partner, owners(plan)
     )

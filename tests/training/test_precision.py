@@ -16,11 +16,11 @@ from torch._dynamo.testing import CompileCounter
 from midmix.errors import InputError
 from midmix.losses import Loss, LossContext
 from midmix.methods import Method
-from midmix.mixing import recipes
+from midmix.mixing.recipes import CORE
 from midmix.models import build
 from midmix.training.fit import make_accelerator
 
-LINES = [*recipes(), "balanced-am-mixup:clean_weight=1+balanced_softmax"]
+LINES = [*CORE, "cutmix", "balanced-am-mixup:clean_weight=1+balanced_softmax"]
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -98,7 +98,7 @@ def counter(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("line", [*recipes(), "balanced-am-mixup:clean_weight=1"])
+@pytest.mark.parametrize("line", [*CORE, "cutmix", "balanced-am-mixup:clean_weight=1"])
 def test_a_changing_ratio_compiles_nothing_anew_and_another_batch_size_once(
     line, counter, blobs, short, start
 ):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from midmix.data import Source
 from midmix.errors import InputError
-from midmix.mixing import recipes
 from midmix.mixing.context import as_loss
+from midmix.mixing.recipes import CORE
 from midmix.training import Fit, Settings
 from midmix.training.checkpoint import Checkpoints
 
@@ -65,7 +65,9 @@ def with_interruptions(make, at) -> Fit:
     return fit
 
 
-@pytest.mark.parametrize("line", [*recipes(), "balanced-am-mixup:clean_weight=1+balanced_softmax"])
+@pytest.mark.parametrize(
+    "line", [*CORE, "cutmix", "saliency-mix", "balanced-am-mixup:clean_weight=1+balanced_softmax"]
+)
 def test_every_recipe_resumes_exactly(line, blobs, short, start, tmp_path):
     whole = start(blobs, short, line)
     whole.run()

@@ -17,8 +17,8 @@ from midmix.methods.heads import HEADS, Head
 from midmix.methods.orders import ORDERS, Order
 from midmix.methods.spec import Spec
 from midmix.methods.stages import STAGES, Stage
-from midmix.mixing import Mix, recipe, recipes
-from midmix.mixing.recipes import RECIPES
+from midmix.mixing import Mix, recipe
+from midmix.mixing.recipes import CORE, RECIPES
 from midmix.registry import Code, check_options, code_of, is_reference, options_of
 
 PLAIN = "cross_entropy"
@@ -226,7 +226,7 @@ class Method:
 
 
 def parse_methods(texts: Sequence[str]) -> tuple[Method, ...]:
-    """The lines of a comparison; none for all recipes, each with cross-entropy.
+    """The lines of a comparison; none for the core recipes, each with cross-entropy.
 
     Raises:
         InputError: as `Method.parse` does, and for a method that stands there twice.
@@ -235,7 +235,7 @@ def parse_methods(texts: Sequence[str]) -> tuple[Method, ...]:
         >>> [str(method) for method in parse_methods(["erm", "mixup:alpha=0.2"])]
         ['erm', 'mixup:alpha=0.2']
     """
-    methods = tuple(Method.parse(text) for text in (texts or recipes()))
+    methods = tuple(Method.parse(text) for text in (texts or CORE))
     twice = [str(method) for method, count in Counter(methods).items() if count > 1]
     if twice:
         raise InputError(f"methods: {', '.join(twice)} stands there more than once; name each once")

@@ -1,13 +1,15 @@
-"""Mixing methods as assignments of parts: pairing × ratio × labels × blend × site. Imports torch only."""
+"""Mixing methods as assignments of parts: pairing × ratio × labels × blend or mask × site. Imports torch only."""
 
 from midmix.mixing.blend import Blend, Linear
 from midmix.mixing.context import Loss, LossContext, RowLoss, cross_entropy
 from midmix.mixing.curve import CosineCurve, Curve, ExponentialCurve, LinearCurve, PowerCurve
 from midmix.mixing.labels import BothOwners, Labels, OneSided, TwoSided
+from midmix.mixing.mask import Box, Channels, Mask, ResizedBox, SalientBox
+from midmix.mixing.mask_recipes import cutmix, resize_mix, saliency_mix
 from midmix.mixing.mix import Batch, Mix
 from midmix.mixing.pairing import ClassBalancedPairs, InterClassPairs, Pairing, RandomPairs, SelfPairs
 from midmix.mixing.plan import Plan
-from midmix.mixing.ratio import AccuracyRatio, BetaRatio, FixedRatio, Ratio
+from midmix.mixing.ratio import AccuracyRatio, BetaRatio, FixedRatio, Ratio, ScaleRatio
 from midmix.mixing.recipes import (
     am_mixup,
     balanced_am_mixup,
@@ -26,6 +28,8 @@ __all__ = [
     "BetaRatio",
     "Blend",
     "BothOwners",
+    "Box",
+    "Channels",
     "ClassBalancedPairs",
     "CosineCurve",
     "Curve",
@@ -40,6 +44,7 @@ __all__ = [
     "LinearCurve",
     "Loss",
     "LossContext",
+    "Mask",
     "Mix",
     "OneSided",
     "Pairing",
@@ -48,7 +53,10 @@ __all__ = [
     "RandomPairs",
     "RandomSite",
     "Ratio",
+    "ResizedBox",
     "RowLoss",
+    "SalientBox",
+    "ScaleRatio",
     "SelfPairs",
     "Site",
     "TwoSided",
@@ -56,9 +64,12 @@ __all__ = [
     "balanced_am_mixup",
     "balanced_midpoint",
     "cross_entropy",
+    "cutmix",
     "erm",
     "manifold_mixup",
     "mixup",
     "recipe",
     "recipes",
+    "resize_mix",
+    "saliency_mix",
 ]

@@ -56,6 +56,7 @@ class Attachment:
         self.observed = False  # the batch's clean logits were counted
         self.stale = False  # the model has trained outside of a block since the last one
         self.clean_logits: Tensor | None = None
+        self.laid: Plan | None = None  # the block's plan, its mask laid
         self.features: Tensor | None = None  # as they entered the classifier, mixed
         self.keep = keep
         self.keep_head: nn.Module | None = None
@@ -78,7 +79,7 @@ class Attachment:
         RUNNING[self.key] = plan
         self._note(plan)
         self.reached = self.mixed = self.observed = self.stale = False
-        self.clean_logits = self.features = None
+        self.clean_logits = self.features = self.laid = None
         try:
             yield
         finally:
@@ -116,11 +117,27 @@ class Attachment:
         if not training:
             return activations
         self.mixed = True
+        if plan.unlaid is not None:
+            plan = self._lay(plan, module, activations, again)
         # Of a network that calls classifiers twice (an auxiliary head), the first answer counts.
         watching = self.watch and running is not None and plan.clean is None and self.clean_logits is None
         if features and watching:
             self.clean_logits = _answer(module, activations, again)
         return plan.apply(activations)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _lay(self, plan: Plan, module: nn.Module, activations: Tensor, again: Forward) -> Plan:
+        """The plan with its mask laid here; it takes the other's place, so that a pass repeated has the same mask."""
+        assert plan.unlaid is not None
+        if plan.unlaid.mask.needs_saliency:
+            with evaluating(module), _uncached_autocast(activations.device.type):
+                laid = plan.lay(activations, again)
+        else:
+            laid = plan.lay(activations)
+        if self.key in RUNNING:
+            RUNNING[self.key] = self.laid = laid
+        self.passes = [laid if noted is plan else noted for noted in self.passes]
+        return laid
 
     def _see(self, module: nn.Module, features: Tensor, again: Forward) -> Tensor:
         if RUNNING.get(self.key) is not None:
@@ -152,17 +169,23 @@ def _recomputing() -> bool:
 
 def _answer(head: nn.Module, features: Tensor, again: Forward) -> Tensor:
     """The head's logits as in evaluation, without a gradient and without a trace in its batch statistics."""
-    training = [module for module in head.modules() if module.training]
-    for module in training:
-        module.training = False
+    with evaluating(head), torch.no_grad(), _uncached_autocast(features.device.type):
+        logits: Tensor = again(features)
+        # A classifier that is a 1×1 convolution answers [B, C, 1, 1].
+        return logits.flatten(1) if logits.shape[2:].numel() == 1 else logits
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and afterwards whatever of it trained trains again."""
+    training = [part for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
     try:
-        with torch.no_grad(), _uncached_autocast(features.device.type):
-            logits: Tensor = again(features)
-            # A classifier that is a 1×1 convolution answers [B, C, 1, 1].
-            return logits.flatten(1) if logits.shape[2:].numel() == 1 else logits
+        yield
     finally:
-        for module in training:
-            module.training = True
+        for part in training:
+            part.training = True
 
 
 def _uncached_autocast(device: str) -> AbstractContextManager[object]:

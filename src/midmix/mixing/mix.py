@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,16 @@ from midmix.errors import InputError
 from midmix.mixing.attachment import Attachment
 from midmix.mixing.blend import Blend, Linear
 from midmix.mixing.context import HINTS, Loss, RowLoss, Views, as_loss, cross_entropy
-from midmix.mixing.labels import Labels, OneSided
+from midmix.mixing.labels import BothOwners, Labels, OneSided
+from midmix.mixing.mask import Mask
 from midmix.mixing.pairing import Pairing
-from midmix.mixing.plan import CleanTerm, Plan
+from midmix.mixing.plan import CleanTerm, Plan, Unlaid
 from midmix.mixing.prior import Prior
+from midmix.mixing.random import seed_of, uniform
 from midmix.mixing.ratio import AccuracyRatio, Ratio
-from midmix.mixing.site import Features, RandomSite, Site, draw_index
+from midmix.mixing.site import Features, Input, RandomSite, Site, draw_index
+
+CPU = torch.device("cpu")
 
 
 class Batch:
@@ -61,9 +65,11 @@ class Mix(nn.Module):
         labels: whose label a mixed row gets.
         blend: how two rows become one.
         site: where; a string names the module that is the classifier, whose input is mixed.
+        mask: which places are the partner's, in place of a λ everywhere; None where rows are blended.
         num_classes: C.
         class_counts: training samples of each class `[C]`, if known; otherwise learnt as training goes.
         clean_weight: weight of an added term on the unmixed rows; 0 for none.
+        probability: share of the batches that are mixed; the others are trained on as they are.
 
     Raises:
         InputError: for parts that cannot go together, with what to use instead.
@@ -90,20 +96,26 @@ class Mix(nn.Module):
         blend: Blend = Linear(),  # noqa: B008
         site: Site | str | None = None,
         *,
+        mask: Mask | None = None,
         num_classes: int,
         class_counts: Sequence[int] | Tensor | None = None,
         clean_weight: float = 0.0,
+        probability: float = 1.0,
     ) -> None:
         super().__init__()
         if num_classes < 1:
             raise InputError(f"num_classes: {num_classes}; at least one class is needed")
         if not 0 <= clean_weight < float("inf"):
             raise InputError(f"clean_weight: {clean_weight} must be 0 or more, and finite")
+        if not 0 <= probability <= 1:
+            raise InputError(f"probability: {probability} is a share of the batches and must lie in [0, 1]")
         self.pairing = pairing
         self.ratio = ratio
         self.labels = labels
         self.blend = blend
         self.site = Features(site) if isinstance(site, str) or site is None else site
+        self.mask = mask
+        self.probability = float(probability)
         self.num_classes = num_classes
         self.clean_weight = float(clean_weight)
         self.prior = Prior(num_classes, class_counts)
@@ -119,29 +131,61 @@ class Mix(nn.Module):
         self._attachment: Attachment | None = None
         self._sites = 1
         self._plan: Plan | None = None
+        self._batch: Batch | None = None
         self._check_parts(self.site)
 
-    def plan(self, labels: Tensor, generator: torch.Generator | None = None) -> Plan:
+    def plan(
+        self,
+        labels: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        inputs: Tensor | None = None,
+        answer: Callable[[Tensor], Tensor] | None = None,
+    ) -> Plan:
         """Draws how the batch with these labels is mixed; in evaluation mode, that it is not.
 
         Args:
             labels: `[B]` int64 in `[0, C)`; any B.
             generator: of the draws, on any device; torch's default one where None.
+            inputs: `[B, …]`, what will be mixed, for a mix with a mask: it is laid on these. Without, `Plan.lay` is
+                left to do, and the targets are counted in the next block only.
+            answer: the model's logits of inputs, for masks that follow its gradient.
 
         Raises:
-            InputError: for labels that are not whole numbers of one dimension in `[0, C)`.
+            InputError: for labels that are not whole numbers of one dimension in `[0, C)`; as `Plan.lay` does.
         """
         self._check(labels)
         if not self.training:
             return self._unmixed(labels)
-        partner = self.pairing(labels, self.num_classes, generator)
-        weight = self.ratio.draw(labels, generator)
-        plan = replace(
-            self.labels(labels, partner, weight),
-            blend=self.blend,
-            site=draw_index(self._sites, generator),
-            mixes=getattr(self.pairing, "mixes", True),
-        )
+        plan = replace(self._draw(labels, generator), site=draw_index(self._sites, generator))
+        if plan.unlaid is None:
+            return self._counted(plan)
+        return plan if inputs is None else self._counted(plan.lay(inputs, answer))
+
+    def _draw(self, labels: Tensor, generator: torch.Generator | None) -> Plan:
+        """Who is mixed with whom, how much and under whose label."""
+        if self.probability < 1 and float(uniform(1, CPU, generator)) >= self.probability:
+            return Plan.unmixed(labels)
+        partner = self.pairing(labels, self.num_classes, generator, **self._facts(self.pairing))
+        weight = self.ratio.draw_pairs(labels, partner, generator, **self._facts(self.ratio))
+
+        def relabel(weight: Tensor) -> Plan:
+            return self.labels(labels, partner, weight, **self._facts(self.labels))
+
+        mixes = getattr(self.pairing, "mixes", True)
+        plan = replace(relabel(weight), blend=self.blend, mixes=mixes)
+        if self.mask is None or not mixes:
+            return plan
+        return replace(plan, unlaid=Unlaid(self.mask, seed_of(generator), relabel))
+
+    def _facts(self, part: object) -> dict[str, Any]:
+        """What a part asks for beside labels: the data's counts, where unknown the shares so far."""
+        if "counts" not in getattr(part, "needs", ()):
+            return {}
+        return {"counts": self.prior.of_data() if self._counts is None else self._counts}
+
+    def _counted(self, plan: Plan) -> Plan:
+        """The plan with what is known when its targets, too, have been counted."""
         self.prior.count(plan)
         clean = CleanTerm(self.clean_weight, self.prior.of_data()) if self.clean_weight else None
         return replace(
@@ -183,14 +227,25 @@ class Mix(nn.Module):
         if accuracy is not None and logits is None and labels is None:
             self.ratio.observe_accuracy(accuracy)
         elif accuracy is None and logits is not None and labels is not None:
-            if self.ratio.needs_clean_logits and logits.dim() == 2 and logits.shape[1] != self.num_classes:
+            if self.needs_clean_logits and logits.dim() == 2 and logits.shape[1] != self.num_classes:
                 raise InputError(
                     f"clean logits: {logits.shape[1]} columns for {self.num_classes} classes, so they are no answer of "
                     "the classifier; name the classifier as the site, or tell the accuracy: accuracy='given'"
                 )
-            self.ratio.observe(logits.detach(), labels)
+            for part in self._watching:
+                part.observe(logits.detach(), labels)
         else:
             raise InputError("observe: give either clean logits and labels, or accuracy=, or progress=")
+
+    @property
+    def needs_clean_logits(self) -> bool:
+        """Whether it wants to see every batch's clean logits."""
+        return bool(self._watching)
+
+    @property
+    def _watching(self) -> tuple[Any, ...]:
+        parts = (self.ratio, self.pairing)
+        return tuple(part for part in parts if getattr(part, "needs_clean_logits", False))
 
     def end_epoch(self) -> None:
         """Says that an epoch is over, for a ratio that follows the last epoch's accuracy."""
@@ -223,9 +278,7 @@ class Mix(nn.Module):
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
         if features is not None and isinstance(place, Features):
             features = place
-        attachment = Attachment(
-            model, sites, self.num_classes, watch=self.ratio.needs_clean_logits, keep=features
-        )
+        attachment = Attachment(model, sites, self.num_classes, watch=self.needs_clean_logits, keep=features)
         if attachment.keep_head is not None:
             try:
                 judge.prepare(attachment.keep_head, self.num_classes)
@@ -243,7 +296,7 @@ class Mix(nn.Module):
         """Takes this mix off the model that it is attached to, if any."""
         if self._attachment is not None:
             self._attachment.remove()
-        self._attachment, self._sites, self._plan = None, 1, None
+        self._attachment, self._sites, self._plan, self._batch = None, 1, None, None
 
     def forward(
         self, labels: Tensor, generator: torch.Generator | None = None
@@ -269,9 +322,11 @@ class Mix(nn.Module):
         else:  # nothing is drawn, nothing is counted
             self._check(labels)
             plan = self._unmixed(labels)
-        self._plan, self._generator = plan, generator
+        batch = Batch(self, plan)
+        self._plan, self._batch, self._generator = plan, batch, generator
         with attachment.run(plan):
-            yield Batch(self, plan)
+            yield batch
+        self._settle(attachment)
         if attachment.clean_logits is not None and self.training:
             self.observe(attachment.clean_logits, labels)
 
@@ -304,10 +359,12 @@ class Mix(nn.Module):
                 f"loss: the model ran without passing {self.site!r}; call it inside the block, name another site, "
                 "or attach before a compiled model's first call"
             )
-        plan = self._plan
+        plan = self._settle(self._attachment)
         if not self._attachment.mixed:  # the model is in evaluation mode
             return self._unmixed(plan.labels).loss(logits, self._loss if loss is None else loss, views=views)
         clean = plan.split(logits)[1]
+        if plan.as_they_are and self._watching and self._attachment.clean_logits is None:
+            clean = logits
         if clean is not None and self.training and not self._attachment.observed:
             self._attachment.observed = True  # once a batch, however many losses are taken of it
             self.observe(clean, plan.labels)
@@ -315,6 +372,16 @@ class Mix(nn.Module):
         kept = self._attachment.features if {"features", "head"} & judge.needs else None
         head = None if self._attachment.keep is None else self._attachment.keep_head
         return plan.loss(logits, judge, features=kept, head=head, generator=self._generator, views=views)
+
+    def _settle(self, attachment: Attachment) -> Plan:
+        """The plan of the last block, its targets counted as soon as its mask has been laid."""
+        plan = self._plan
+        assert plan is not None
+        if plan.unlaid is not None and attachment.laid is not None:
+            self._plan = plan = self._counted(attachment.laid)
+            if self._batch is not None:
+                self._batch.plan = plan
+        return plan
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Buffers move with the module but stay in float32: counts in half precision would stop counting."""
@@ -336,15 +403,41 @@ class Mix(nn.Module):
             raise InputError(
                 f"site: {site!r} is none; give the classifier's name in quotes, or Input(), Hidden('…'), Features()"
             )
-        if ratio.needs_clean_logits and self.clean_weight == 0 and not isinstance(site, Features):
+        hidden = self.clean_weight == 0 and self.probability == 1 and not isinstance(site, Features)
+        if ratio.needs_clean_logits and hidden:
             raise InputError(
                 f"{type(ratio).__name__} follows the accuracy of clean features, and {site!r} shows mixed ones "
                 "only: use site=Features(), or clean_weight above 0, or accuracy='given' with mix.observe(accuracy=…)"
             )
+        if self._watching and hidden:
+            raise InputError(
+                f"{type(self.pairing).__name__} follows the confusion of clean rows, and {site!r} shows mixed ones "
+                "only: use site=Features(), or clean_weight above 0, or probability below 1"
+            )
+        if self.mask is not None:
+            self._check_mask(self.mask, site)
         if isinstance(ratio, AccuracyRatio) and ratio.balanced and ratio.num_classes != self.num_classes:
             raise InputError(
                 f"AccuracyRatio: num_classes={ratio.num_classes} in a mix with num_classes={self.num_classes}; "
                 "both must be the same"
+            )
+
+    def _check_mask(self, mask: Mask, site: Site) -> None:
+        """Raises where a mask cannot go with the other parts."""
+        if not isinstance(self.blend, Linear):
+            raise InputError(f"mask: {mask!r} pastes, and {self.blend!r} blends; leave one out")
+        if getattr(self.ratio, "per_row", False) and not mask.per_row:
+            raise InputError(
+                f"mask: {mask!r} is one for the batch, and {type(self.ratio).__name__} gives each row a λ of its own; "
+                "use per_row=True for both"
+            )
+        if mask.needs_saliency and not isinstance(site, Input):
+            raise InputError(
+                f"mask: {mask!r} follows the gradient at the model's input, not at {site!r}; use site=Input()"
+            )
+        if mask.needs_saliency and isinstance(self.labels, BothOwners):
+            raise InputError(
+                f"mask: {mask!r} is made for one side of a pair, and BothOwners mixes both; use TwoSided()"
             )
 
     def _check(self, labels: Tensor) -> None:

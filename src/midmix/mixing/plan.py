@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,6 +20,8 @@ from midmix.mixing.context import (
     cross_entropy,
     in_float32,
 )
+from midmix.mixing.mask import Mask
+from midmix.mixing.saliency import saliency
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,42 @@ class CleanTerm:
 
     weight: float
     prior: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Unlaid:
+    """A mask whose place is drawn, by the seed, but not its size in pixels: that takes activations.
+
+    Attributes:
+        mask: the part.
+        seed: of its draws.
+        relabel: the plan of owners' realised shares `[B]`.
+    """
+
+    mask: Mask
+    seed: int
+    relabel: Callable[[Tensor], Plan]
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A mask laid on activations of one shape, as a blend: λ is its mean already.
+
+    Attributes:
+        mask: the part.
+        own: `[R or 1, C or 1, …]` bool, True where content is the owner's.
+    """
+
+    mask: Mask
+    own: Tensor
+
+    def __call__(self, own: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+        if any(size not in (1, there) for size, there in zip(self.own.shape[1:], own.shape[1:], strict=True)):
+            raise InputError(
+                f"mask: laid on {tuple(self.own.shape[1:])} and used on {tuple(own.shape[1:])}; draw a plan for "
+                "each batch"
+            )
+        return self.mask.paste(own, other, self.own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +92,7 @@ class Plan:
         blend: how two rows become one.
         site: which of a mix's sites it is for.
         mixes: whether any row is mixed; False where each is known to be its own partner.
+        unlaid: a mask that `lay` has yet to lay; `weight` and the targets' weights are only asked for until then.
 
     Example:
         >>> y = torch.tensor([0, 1])
@@ -75,6 +115,7 @@ class Plan:
     blend: Blend = field(default_factory=Linear)
     site: int = 0
     mixes: bool = True
+    unlaid: Unlaid | None = None
 
     @classmethod
     def unmixed(cls, labels: Tensor, prior: Tensor | None = None) -> Plan:
@@ -89,6 +130,42 @@ class Plan:
             mixes=False,
         )
 
+    @torch.no_grad()
+    def lay(self, features: Tensor, answer: Callable[[Tensor], Tensor] | None = None) -> Plan:
+        """This plan with its mask, if it has one, laid on activations `[B, …]` like those that it will mix.
+
+        Rows' shares, and labels with them, are then the mask's own mean: exactly what is mixed.
+
+        Args:
+            features: what will be mixed.
+            answer: the model's logits of it, for masks that follow its gradient.
+
+        Raises:
+            InputError: where the mask cannot be laid on such activations, or nobody gave the answer that it asks for.
+        """
+        if self.unlaid is None:
+            return self
+        self._check(features)
+        part, rows, found = self.unlaid.mask, len(self.labels), None
+        if part.needs_saliency:
+            if answer is None:
+                raise InputError(
+                    f"{part}: follows the model's gradient, which takes the model's answers; mix at the model's "
+                    "input, site=Input(), or give answer="
+                )
+            found = saliency(features, self.labels, answer)[self.partner]
+        generator = torch.Generator().manual_seed(self.unlaid.seed)
+        asked = self.weight[:rows]
+        own = part.lay(features, asked, generator, None if found is None else found[:rows])
+        if part.moves:
+            alone = self.partner[:rows] == torch.arange(rows, device=self.partner.device)
+            own = own | alone.reshape(-1, *[1] * (own.dim() - 1))
+        share = own.flatten(1).float().mean(1).expand(rows)
+        plan = self.unlaid.relabel(share)
+        if len(plan.partner) > rows and len(own) > 1:  # both owners: the mirrored pair has the same mask
+            own = torch.cat([own, own])
+        return replace(self, weight=plan.weight, targets=plan.targets, blend=Laid(part, own), unlaid=None)
+
     def apply(self, features: Tensor) -> Tensor:
         """Mixes `features [B, …]` into `[R, …]` (or `[R + B, …]` with a clean term); the input is left as it is.
 
@@ -96,7 +173,12 @@ class Plan:
             InputError: where the rows are not as many as the labels, or not a tensor of floating point.
         """
         self._check(features)
-        if not self.mixes and self.owner is None and self.clean is None:
+        if self.unlaid is not None:
+            raise InputError(
+                "plan: its mask is not laid yet; draw it with the rows that it is for, mix.plan(labels, inputs=x), or "
+                "lay it, plan = plan.lay(x)"
+            )
+        if self.as_they_are:
             return features
         own = features if self.owner is None else features[self.owner]
         mixed = self.blend(own, features[self.partner], self.weight)
@@ -129,6 +211,10 @@ class Plan:
         Raises:
             InputError: where the rows do not fit the plan, the loss has averaged already, or asks for what nobody gave.
         """
+        if self.unlaid is not None:
+            raise InputError(
+                "plan: its mask is not laid yet, so its labels' weights are not known; plan = plan.lay(x)"
+            )
         judge = as_loss(loss)
         mixed, clean = self.split(logits)
         context = in_float32(LossContext(
@@ -147,6 +233,11 @@ class Plan:
             features=None if features is None else features[len(mixed) :],
         )
         return (total + self.clean.weight * judge.mean(of_clean)) / (1 + self.clean.weight)
+
+    @property
+    def as_they_are(self) -> bool:
+        """Whether each of the batch's rows is left as it is, under its own label, and nothing is added."""
+        return not self.mixes and self.owner is None and self.clean is None
 
     def split(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows of the mixed part `[R, …]` and of the clean term `[B, …]` (None where the plan has none).

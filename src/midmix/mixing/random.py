@@ -35,6 +35,12 @@ def symmetric_beta(
     return torch.sigmoid(logs[0] - logs[1]).to(device=device, dtype=torch.float32)
 
 
+def seed_of(generator: torch.Generator | None) -> int:
+    """A seed for draws whose number is not known yet."""
+    device = "cpu" if generator is None else generator.device
+    return int(torch.randint(2**62, (), generator=generator, device=device))
+
+
 def index_below(bounds: Tensor, uniforms: Tensor) -> Tensor:
     """Turns `uniforms [n]` in `[0, 1)` into whole numbers in `[0, bounds)`; 0 where a bound is 0."""
     return torch.minimum((uniforms * bounds).long(), bounds - 1).clamp_min(0)

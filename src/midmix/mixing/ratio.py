@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from midmix.errors import InputError, unknown
 from midmix.mixing.counts import DecayedCounts, over_processes
 from midmix.mixing.curve import Curve, ExponentialCurve
-from midmix.mixing.random import symmetric_beta
+from midmix.mixing.random import symmetric_beta, uniform
 
 
 class Ratio(nn.Module):
@@ -18,9 +18,13 @@ class Ratio(nn.Module):
 
     Attributes:
         needs_clean_logits: whether it wants to see every batch's clean logits (`observe`).
+        needs: "counts" where λ depends on the classes' counts; `draw_pairs` is then given them.
+        per_row: whether rows of a batch have different λ.
     """
 
     needs_clean_logits: bool = False
+    needs: frozenset[str] = frozenset()
+    per_row: bool = False
 
     @property
     def value(self) -> Tensor:
@@ -35,6 +39,17 @@ class Ratio(nn.Module):
     def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """`weight [B]` float32 for a batch with these labels."""
         return self.value.to(labels.device).expand(len(labels))
+
+    def draw_pairs(
+        self,
+        labels: Tensor,
+        partner: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        counts: Tensor | None = None,
+    ) -> Tensor:
+        """As `draw`, where λ depends on the partner `[B]` too, or on the classes' counts `[C]`."""
+        return self.draw(labels, generator)
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
         """Sees clean logits `[B, C]` and their labels `[B]` of a training batch."""
@@ -117,6 +132,46 @@ class BetaRatio(Ratio):
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha:g}, per_row={self.per_row}"
+
+
+class ScaleRatio(Ratio):
+    """λ = 1 - τ², where τ ~ U(low, high) is a box's side as a share of the image's (ResizeMix, arXiv 2012.11101).
+
+    Args:
+        low, high: bounds of τ.
+        per_row: a draw for each row instead of one for the batch; `value` is then the mean of the last draws.
+
+    Raises:
+        InputError: where not 0 ≤ low ≤ high ≤ 1.
+
+    Example:
+        >>> ScaleRatio(0.5, 0.5).draw(torch.tensor([0, 1]))
+        tensor([0.7500, 0.7500])
+    """
+
+    _value: Tensor
+
+    def __init__(self, low: float = 0.1, high: float = 0.8, *, per_row: bool = False) -> None:
+        super().__init__()
+        if not 0 <= low <= high <= 1:
+            raise InputError(f"low, high: {low}, {high} are shares of a side; 0 ≤ low ≤ high ≤ 1 is needed")
+        self.low, self.high, self.per_row = float(low), float(high), per_row
+        self.register_buffer("_value", torch.tensor(0.5))
+
+    @property
+    def value(self) -> Tensor:
+        return self._value.clone()
+
+    def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        rows = len(labels)
+        sides = uniform(rows if self.per_row else 1, labels.device, generator)
+        shares = 1 - (self.low + (self.high - self.low) * sides) ** 2
+        if len(shares):
+            self._value.copy_(shares.mean())
+        return shares.expand(rows)
+
+    def extra_repr(self) -> str:
+        return f"low={self.low:g}, high={self.high:g}, per_row={self.per_row}"
 
 
 class AccuracyRatio(Ratio):

@@ -20,6 +20,8 @@ from midmix.registry import Registry, check_options, options_of
 RECIPES: Registry[Callable[..., Mix]] = Registry("method", "midmix.recipes", hyphens=True)
 """Functions that make a mix of a number of classes and options, by name."""
 Accuracy = Literal["running", "epoch", "given"]
+CORE = ("erm", "mixup", "manifold-mixup", "am-mixup", "balanced-am-mixup", "balanced-midpoint")
+"""What a comparison runs that names no method: they go with any rows, and cost little."""
 
 
 class Settings(TypedDict, total=False):
@@ -28,6 +30,7 @@ class Settings(TypedDict, total=False):
     site: Site | str | None
     class_counts: Sequence[int] | Tensor | None
     clean_weight: float
+    probability: float
 
 
 @RECIPES.register
@@ -203,7 +206,7 @@ def recipe_options(name: str) -> dict[str, Any]:
 
     Example:
         >>> recipe_options("mixup")
-        {'alpha': 1.0, 'per_row': False, 'site': None, 'class_counts': None, 'clean_weight': 0.0}
+        {'alpha': 1.0, 'per_row': False, 'site': None, 'class_counts': None, 'clean_weight': 0.0, 'probability': 1.0}
     """
     of_mix = inspect.signature(Mix).parameters
     return {

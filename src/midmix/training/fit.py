@@ -465,7 +465,9 @@ def make_accelerator(settings: Settings) -> Accelerator:
 
 def _parts(mix: Mix) -> str:
     """What the mix is made of: its state alone does not tell two methods apart."""
-    parts = mix.pairing, mix.ratio, mix.labels, mix.blend, mix.site, mix.clean_weight
+    parts: list[object] = [mix.pairing, mix.ratio, mix.labels, mix.blend, mix.site, mix.clean_weight]
+    if mix.mask is not None or mix.probability < 1:
+        parts += [mix.mask, mix.probability]
     return ", ".join(map(_name, parts))
 
 

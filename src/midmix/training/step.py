@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from midmix.mixing import Features, Input, Loss, Mix, Plan
+from midmix.mixing.attachment import evaluating
 from midmix.mixing.context import Views, as_loss
 from midmix.training.augment import views_by_hooks
 
@@ -57,7 +59,9 @@ def can_divide(model: nn.Module, mix: Mix) -> bool:
         return False  # a head of several modules may have batch statistics, which a second answer would shift
     site = mix.site
     if type(site) is Features:
-        return site.name is None or dict(model.named_modules()).get(site.name) is model.fc
+        return mix.mask is None and (
+            site.name is None or dict(model.named_modules()).get(site.name) is model.fc
+        )
     return type(site) is Input
 
 
@@ -111,7 +115,7 @@ def step(
     seen: Tensor | None = None
     if plan.clean is not None:
         seen = logits[len(plan.partner) :].detach()
-    elif features is own and not mix_input:
+    elif plan.as_they_are or (features is own and not mix_input):
         seen = logits.detach()
     elif clean and not mix_input:
         with torch.no_grad():
@@ -164,8 +168,8 @@ def mixed_loss(
             logits = (model if network is None else network)(inputs)
         total: Tensor = batch.loss(logits, loss, views=views)
         return total
-    plan = mix.plan(labels, generator)
-    watched = mix.ratio.needs_clean_logits
+    plan = mix.plan(labels, generator, inputs=inputs, answer=partial(_in_evaluation, model))
+    watched = mix.needs_clean_logits
     mix_input = isinstance(mix.site, Input)
     stepped: Stepped = step(
         model,
@@ -180,6 +184,12 @@ def mixed_loss(
     if watched and stepped.clean_logits is not None:
         mix.observe(stepped.clean_logits, labels)
     return stepped.loss
+
+
+def _in_evaluation(model: nn.Module, inputs: Tensor) -> Tensor:
+    with evaluating(model):
+        logits: Tensor = model(inputs)
+    return logits
 
 
 class _Stepper(nn.Module):

@@ -1,0 +1,187 @@
+"""Which part of a mixed row is its partner's: boxes and channels in place of one λ everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from midmix.errors import InputError
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Lays, on activations `[B, C, …]`, what stays the owner's (True) and what becomes the partner's (False).
+
+    Which share that should be is the ratio's λ; which share it is, is the mask's own mean, and the labels follow that.
+    On activations `[B, D]`, a table's rows or features, no column has neighbours, so columns are taken at random
+    (as Somepalli et al. 2021, arXiv 2106.01342, do with CutMix on tables).
+
+    Args:
+        per_row: a mask of its own for each row, instead of one for the batch.
+
+    Attributes:
+        needs_saliency: whether it looks at the gradient of the model's loss.
+        moves: whether content changes its place, so that even a row pasted into itself would be another.
+    """
+
+    per_row: bool = False
+    needs_saliency: ClassVar[bool] = False
+    moves: ClassVar[bool] = False
+
+    def lay(
+        self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
+    ) -> Tensor:
+        """`[R or 1, C or 1, …]` bool for activations `[B, C, …]` and owners' shares `weight [R]`.
+
+        Args:
+            saliency: `[R, …]`, how much each place of a row's partner matters, where the mask asks for it.
+        """
+        raise NotImplementedError
+
+    def paste(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        """Mixed rows of `own [R, …]` and `other [R, …]`."""
+        return torch.where(mask, own, other)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        """The shares of as many rows as there are masks, where all rows of a batch have one."""
+        return weight if self.per_row else weight[:1]
+
+
+@dataclass(frozen=True)
+class Box(Mask):
+    """A box of the partner's pixels (CutMix, Yun et al. 2019, arXiv 1905.04899, equation 2).
+
+    Its sides are `⌊size · (1-λ)^{1/d}⌋` over the d axes behind the channels, its centre is drawn evenly, and what
+    hangs over the edge is cut off, so it may be smaller than asked for. An odd side loses a pixel, as in their code.
+
+    Example:
+        >>> mask = Box().lay(torch.zeros(3, 1, 4, 4), torch.tensor([0.75] * 3), torch.Generator().manual_seed(0))
+        >>> mask.shape, int((~mask).sum())
+        (torch.Size([1, 1, 4, 4]), 4)
+    """
+
+    def lay(
+        self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
+    ) -> Tensor:
+        shares, sizes = self._rows(weight), features.shape[2:]
+        if not sizes:
+            return columns(features.shape[1], shares, generator)
+        centres = torch.rand(len(shares), len(sizes), generator=generator).to(weight.device)
+        return box(
+            sizes, shares, [(u * size).long() for u, size in zip(centres.unbind(1), sizes, strict=True)]
+        )
+
+
+@dataclass(frozen=True)
+class ResizedBox(Box):
+    """The whole partner, made small, in a box (ResizeMix, Qin et al. 2020, arXiv 2012.11101).
+
+    The box is cut at the edge as `Box` cuts it, and the partner resized into what is left, bilinearly.
+
+    Raises:
+        InputError: for activations without an axis behind the channels: a table's row has no smaller copy.
+    """
+
+    moves: ClassVar[bool] = True
+
+    def lay(
+        self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
+    ) -> Tensor:
+        if features.dim() < 3:
+            raise InputError(
+                f"resize-mix: rows of shape {tuple(features.shape[1:])} cannot be made smaller; images [B, C, H, W] "
+                "are needed (of tables, mix columns: cutmix)"
+            )
+        return super().lay(features, weight, generator, saliency)
+
+    def paste(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        small = other
+        for axis in range(2, own.dim()):
+            inside = (~mask).any(dim=[d for d in range(1, mask.dim()) if d != axis])
+            small = _resize(small, inside, axis)
+        return torch.where(mask, own, small)
+
+
+@dataclass(frozen=True)
+class SalientBox(Box):
+    """A box around the partner's most salient pixel (SaliencyMix, Uddin et al. 2021, arXiv 2006.01791).
+
+    Saliency is the size of the gradient of the model's own loss, as in PuzzleMix (Kim et al. 2020, arXiv 2009.06962),
+    where SaliencyMix takes a detector's that knows nothing of the model. Of a table, the most salient columns.
+    """
+
+    per_row: bool = True
+    needs_saliency: ClassVar[bool] = True
+
+    def lay(
+        self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
+    ) -> Tensor:
+        assert saliency is not None
+        sizes = features.shape[2:]
+        if not sizes:
+            return _least(-saliency, weight)
+        peak = saliency.flatten(1).argmax(1) if len(saliency) else weight.long()
+        return box(sizes, weight, list(torch.unravel_index(peak, sizes)))
+
+
+@dataclass(frozen=True)
+class Channels(Mask):
+    """Whole channels are the partner's, drawn at random: `⌊(1-λ) · C⌋` of them (H2T, Li et al. 2024, arXiv 2306.06963).
+
+    Example:
+        >>> mask = Channels().lay(torch.zeros(2, 10), torch.tensor([0.7, 0.7]), torch.Generator().manual_seed(0))
+        >>> mask.shape, int((~mask).sum())
+        (torch.Size([1, 10]), 3)
+    """
+
+    def lay(
+        self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
+    ) -> Tensor:
+        mask = columns(features.shape[1], self._rows(weight), generator)
+        return mask.reshape(*mask.shape, *[1] * (features.dim() - 2))
+
+
+def box(sizes: torch.Size, weight: Tensor, centres: list[Tensor]) -> Tensor:
+    """`[R, 1, *sizes]`, False within the box of each share of `weight [R]` around its centre, `[R]` an axis."""
+    mask = torch.zeros(len(weight), 1, *[1] * len(sizes), dtype=torch.bool, device=weight.device)
+    for axis, (size, centre) in enumerate(zip(sizes, centres, strict=True)):
+        half = ((1 - weight.double()) ** (1 / len(sizes)) * size).long() // 2
+        place = torch.arange(size, device=weight.device)
+        outside = (place < (centre - half)[:, None]) | (place >= (centre + half)[:, None])
+        shape = [1] * len(sizes)
+        shape[axis] = size
+        mask = mask | outside.reshape(-1, 1, *shape)
+    return mask
+
+
+def columns(count: int, weight: Tensor, generator: torch.Generator) -> Tensor:
+    """`[R, count]`, False for `⌊(1-λ) · count⌋` of the columns, drawn at random."""
+    keys = torch.rand(len(weight), count, generator=generator).to(weight.device)
+    return _least(keys, weight)
+
+
+def _least(keys: Tensor, weight: Tensor) -> Tensor:
+    """False for the columns of the smallest keys, as many as the partner's share asks for."""
+    count = keys.shape[1]
+    taken = ((1 - weight.double()) * count + 1e-6).long()  # λ is in float32: 1 - .7 of ten is three
+    order = keys.argsort(1)
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(count, device=keys.device).expand_as(order)
+    )
+    return rank >= taken[:, None]
+
+
+def _resize(image: Tensor, inside: Tensor, axis: int) -> Tensor:
+    """Squeezes `image [R, C, …]` along an axis into the run of True places of `inside [R or 1, size]`."""
+    size = inside.shape[1]
+    length = inside.sum(1, keepdim=True).clamp_min(1)
+    place = (inside.cumsum(1) - 0.5) * size / length - 0.5  # of pixel centres, as in torch's interpolate
+    place = place.clamp(0, size - 1)
+    source = torch.arange(size, device=image.device)
+    share = (1 - (place[:, :, None] - source).abs()).clamp_min(0).to(image.dtype)  # [R, to, from]
+    moved = image.movedim(axis, -1)
+    squeezed = moved.flatten(1, -2) @ share.transpose(1, 2)
+    return squeezed.reshape(moved.shape).movedim(-1, axis)
