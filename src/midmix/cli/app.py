@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "Train several methods with several seeds; write a table and a report.",
     "transfer": "Train on groups of classes with several methods; measure what the features know of the classes.",
     "train": "Train one method with one seed; keep the model.",
+    "refit": "Put another classifier on a finished run's encoder: retrained, rescaled, shifted or calibrated.",
     "evaluate": "Measure a trained model on labelled data.",
     "analyze": "Measure collapse and margins of features, or of a finished run.",
     "predict": "Predict the class of each image or row of features.",

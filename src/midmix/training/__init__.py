@@ -3,6 +3,7 @@
 from midmix.training.fit import Fit, StepInfo
 from midmix.training.predict import Predictions, predict, predict_logits
 from midmix.training.record import preparation_of
+from midmix.training.refit import refit_run
 from midmix.training.run import (
     Run,
     Watching,
@@ -35,5 +36,6 @@ __all__ = [
     "preparation_of",
     "read_features",
     "read_predictions",
+    "refit_run",
     "train_run",
 ]

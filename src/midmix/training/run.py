@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 import platform
@@ -24,7 +23,7 @@ from midmix.data import Hierarchy, LabelledFeatures, Ranks, Source
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder
 from midmix.measures import shot_groups
-from midmix.methods import Method, Spec, StageData
+from midmix.methods import Method, Spec
 from midmix.mixing import Mix
 from midmix.models import build, describe, fit_normalization, replace_module
 from midmix.registry import Code, code_of, is_reference
@@ -39,6 +38,7 @@ from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
+from midmix.training.stages import apply_stages, measured_again, rehearse_stages
 
 MODEL, HISTORY, TEST = "model.safetensors", "history.parquet", "test.npz"
 CHECKPOINTS = "checkpoints"
@@ -169,7 +169,7 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
                 loss, model, num_classes, classifier=run.method.classifier, augmented=augmented, seed=run.seed
             )
             mix.attach(model, loss=loss).remove()
-            _rehearse_stages(run.method, model, split)
+            rehearse_stages(run.method, model, split)
         except InputError as error:
             raise InputError(f"{run.method}: {error}") from error
 
@@ -213,6 +213,14 @@ def train_run(
         return record
     split = run.split(source)
     trained = _trained(run, split, folder, watching, checkpoint_seconds)
+    return write_run(run, source, split, trained, folder, watching)
+
+
+def write_run(
+    run: Run, source: Source, split: Split, trained: Trained, folder: Path, watching: Watching = Watching()
+) -> dict[str, Any]:
+    """Writes what a run came to into its folder, the record last; returns the record."""
+    specification = run.specification(source)
     counts = split.train.counts()
     shots = shot_groups(counts)
     record = {
@@ -242,7 +250,7 @@ def train_run(
         "settings": run.settings.as_dict(),
         "seconds": trained.seconds,
         "versions": {name: version(name) for name in VERSIONS},
-        "hardware": hardware(trained.device),
+        "hardware": trained.hardware,
     }
     if trained.writes:
         folder.mkdir(parents=True, exist_ok=True)
@@ -270,7 +278,7 @@ def train_run(
 
 
 @dataclass(frozen=True)
-class _Trained:
+class Trained:
     """What a run came to, however it was trained.
 
     Attributes:
@@ -278,6 +286,8 @@ class _Trained:
         model: None where it cannot be kept as plain data.
         tested: what it makes of the test rows.
         probabilities: whether softmax of its logits are probabilities.
+        seconds: of training, evaluations left out.
+        hardware: on which it was trained, in words.
         writes: whether this process writes the run's files.
         close: what is left to do once they are written.
     """
@@ -290,17 +300,17 @@ class _Trained:
     tested: Callable[[], Predictions]
     probabilities: bool
     seconds: float
-    device: torch.device
+    hardware: str
     writes: bool
     close: Callable[[], None]
 
 
-def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoint_seconds: float) -> _Trained:
+def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoint_seconds: float) -> Trained:
     """Trains as the method says: a network by steps, a baseline by itself."""
     baseline = run.method.make_baseline()
     if baseline is not None:
         fitted = fit_baseline(run.method, baseline, split, run.seed, watching.say)
-        return _Trained(
+        return Trained(
             mix=None,
             network=LINEAR if fitted.model is not None else run.method.parts[0][1].name,
             model=fitted.model,
@@ -309,12 +319,12 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
             tested=lambda: fitted.tested,
             probabilities=baseline.probabilities,
             seconds=fitted.seconds,
-            device=torch.device("cpu"),
+            hardware=hardware(torch.device("cpu")),
             writes=int(os.environ.get("RANK", "0")) == 0,
             close=lambda: None,
         )
     model = run.network(split)
-    _rehearse_stages(run.method, model, split)
+    rehearse_stages(run.method, model, split)
     fit_normalization(model, split.train.inputs)
     checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say, watching.still_ours)
     fit = Fit(
@@ -332,7 +342,8 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
     )
     history = fit.run()
     if run.method.stages:
-        history[-1] = _after_stages(run.method, fit)
+        apply_stages(run.method, model, split, classifier=fit.classifier, seed=run.seed)
+        history[-1] = measured_again(model, split, fit.classifier, history[-1])
 
     def close() -> None:
         if fit.accelerator.is_main_process:
@@ -340,7 +351,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
         fit.accelerator.wait_for_everyone()
         fit.mix.remove()
 
-    return _Trained(
+    return Trained(
         network=run.settings.network,
         mix=fit.mix,
         model=model,
@@ -349,7 +360,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
         tested=lambda: predict(model, split.test, classifier=fit.classifier),
         probabilities=True,
         seconds=fit.seconds,
-        device=fit.accelerator.device,
+        hardware=hardware(fit.accelerator.device),
         writes=fit.accelerator.is_main_process,
         close=close,
     )
@@ -516,49 +527,6 @@ def _file_of(reference: str) -> tuple[str, str]:
     """The file's own name and the function of `path/to/file.py:function`."""
     module, _, function = reference.rpartition(":")
     return Path(module).name, function
-
-
-def _after_stages(method: Method, fit: Fit) -> Epoch:
-    """Puts the stages' classifier in place, and measures the last epoch again."""
-    split, num_classes = fit.split, len(fit.split.train.classes)
-    data = predict(fit.model, split.train, classifier=fit.classifier)
-    held_out = None
-    if split.validation is not None:
-        found = predict(fit.model, split.validation, classifier=fit.classifier)
-        held_out = found.features, found.labels
-    given = StageData(data.features, data.labels, split.train.counts(), held_out, fit.seed)
-    head = features_of(fit.model, num_classes, fit.classifier).classifier(fit.model, num_classes)
-    fresh = _staged(method, copy.deepcopy(head).cpu(), given)
-    replace_module(fit.model, head, fresh.to(next(fit.model.parameters()).device))
-    return fit.evaluate()
-
-
-def _staged(method: Method, head: nn.Module, data: StageData) -> nn.Module:
-    """The classifier that the stages make of one, one after the other."""
-    for stage in method.make_stages():
-        fresh = stage.apply(head, data)
-        if getattr(fresh, "bias", 0) is None:  # files of the network's own classifier have one
-            fresh.bias = nn.Parameter(torch.zeros(len(data.counts)))
-        if type(fresh) is not type(head):  # a file of weights could not be read back into the network
-            raise InputError(
-                f"{method}: a stage made a {type(fresh).__name__} of a {type(head).__name__}, and a run keeps its kind "
-                "of head; begin with such a head, as +cosine, or leave the stage's option out"
-            )
-        head = fresh
-    return head
-
-
-def _rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:
-    """Sees, on a few rows without content, that the stages can be done, before hours of training."""
-    if not method.stages:
-        return
-    counts = split.train.counts()
-    labels = torch.arange(len(counts)).repeat(2)
-    head = features_of(model, len(counts), method.classifier).classifier(model, len(counts))
-    width = int(getattr(head, "in_features", 1))
-    features = torch.rand(len(labels), width, generator=torch.Generator().manual_seed(0))
-    held_out = None if split.validation is None else (features, labels)
-    _staged(method, copy.deepcopy(head).cpu(), StageData(features, labels, counts, held_out, seed=0))
 
 
 def _same(run: Run, specification: dict[str, Any], record: dict[str, Any], folder: Path) -> None:
