@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -151,3 +152,16 @@ def test_a_run_that_failed_says_so_and_what_to_do(midmix, tmp_path):
     assert "To do: see that labels belong to their rows" in found.out
     alone = midmix("train", "digits", "--method", "erm", *flags[:-2], "--out", tmp_path / "r")
     assert "nothing was learned: balanced test accuracy is" in alone.out
+
+
+def test_features_of_an_encoder_get_a_linear_classifier_and_are_told_so(midmix, tmp_path):
+    draw = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [60, 20])
+    features = draw.normal(size=(80, 128)) + 2 * labels[:, None]
+    np.savez(tmp_path / "features.npz", features=features, labels=labels)
+    outcome = midmix(
+        "train", tmp_path / "features.npz", "--method", "discriminant", "--out", tmp_path / "run"
+    )
+    assert outcome.code == 0, outcome.err
+    assert "network: linear, for 128 measured columns" in outcome.err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["epochs"] == 20

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from midmix.errors import InputError
-from midmix.models import NETWORKS, build, describe
+from midmix.models import NETWORKS, CosineLinear, build, describe
 
 
 def linear_layers(model: nn.Module) -> list[str]:
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear | CosineLinear)]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ def test_flags_are_what_differs_from_the_defaults():
     assert flags_of({"shape": [3, 32, 32], "settings": Settings.for_kind("images").as_dict()}) == []
 
 
+def test_the_network_of_many_features_is_always_named():
+    for network, flags in (("linear", ["--network", "linear"]), ("mlp", ["--network", "mlp"])):
+        settings = Settings.for_kind("features", network=network).as_dict()
+        assert flags_of({"shape": [256], "settings": settings}) == flags
+    settings = Settings.for_kind("features", network="linear", epochs=3).as_dict()
+    assert flags_of({"shape": [4], "settings": settings}) == ["--network", "linear", "--epochs", "3"]
+
+
 def test_every_flag_is_one_of_the_command_line():
     settings = Settings(
         network="mlp-8", width=4, epochs=2, batch_size=4, optimizer="adamw", learning_rate=1.0, momentum=0.1,

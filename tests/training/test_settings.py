@@ -3,7 +3,9 @@
 import math
 
 import pytest
+import torch
 
+from midmix.data import Labelled, load
 from midmix.errors import InputError
 from midmix.methods import Method, Spec, parse_methods
 from midmix.mixing import recipes
@@ -116,3 +118,42 @@ def test_a_mix_and_a_criterion_are_fresh_each_time():
     line = Method.parse("am-mixup+balanced_softmax")
     assert line.make_mix(3) is not line.make_mix(3)
     assert line.make_loss() is not line.make_loss()
+
+
+def test_a_network_brings_its_own_defaults_and_what_is_given_stays():
+    assert Settings.for_kind("features", network="linear").weight_decay == 0.01
+    assert Settings.for_kind("features", network="cosine").learning_rate == 0.1
+    assert Settings.for_kind("features", network="linear", epochs=7).epochs == 7
+    assert Settings.for_kind("features", network="mlp-8").epochs == Settings.for_kind("features").epochs
+
+
+def labelled(rows):
+    return Labelled(rows, torch.zeros(len(rows), dtype=torch.long), ("cat", "dog"))
+
+
+def test_features_of_an_encoder_are_told_by_what_is_measured(generator):
+    pooled = torch.randn(400, 256, generator=generator).relu() * torch.rand(256, generator=generator).add(0.1)
+    assert Settings.for_rows(labelled(torch.randn(400, 256, generator=generator))).network == "linear"
+    assert Settings.for_rows(labelled(torch.randn(400, 256, generator=generator).half())).network == "linear"
+    assert Settings.for_rows(labelled(pooled + torch.rand(400, 256, generator=generator))).network == "linear"
+    assert Settings.for_rows(labelled(pooled), network="mlp").network == "mlp"
+
+
+def test_tables_pixels_and_categories_are_not_taken_for_an_encoders_features(generator):
+    measured = torch.randn(400, 256, generator=generator)
+    for rows in (
+        measured[:, :60],
+        measured * 10 ** torch.linspace(-3, 3, 256),  # amounts, ages, lengths
+        (255 * measured.sigmoid()).round() * (measured > 0.5),  # pixels
+        (measured > 1).float(),  # categories
+        torch.ones(400, 256),
+        measured[:1],
+    ):
+        assert Settings.for_rows(labelled(rows)).network == "mlp"
+    assert Settings.for_rows(load("digits").train).network == "mlp"
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet"])
+def test_real_features_of_an_encoder(name, midmix_data):
+    source = load(midmix_data / "embeddings" / name, label="label" if name == "cifar10" else "fine_label")
+    assert Settings.for_rows(source.train).network == "linear"

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from midmix import data
-from midmix.cli.console import console, introduce, note, progress_of_runs
+from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
 from midmix.errors import InputError, unknown
 from midmix.methods import Method, parse_methods
 from midmix.studies import check_comparison
 from midmix.studies import compare as run_comparison
-from midmix.training import Settings
 
 
 def compare(
@@ -65,7 +64,7 @@ def compare(
             raise unknown("baseline", baseline, texts)  # before anything is trained
     loaded = data.load(source, **reading.options())
     introduce(loaded)
-    settings = Settings.for_kind(loaded.train.kind, **training.options())
+    settings = settings_for(loaded, training.options())
     with progress_of_runs() as watch:
         run_comparison(
             loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **split.options()

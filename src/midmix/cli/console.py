@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from midmix.data import Source
 from midmix.studies import Progress as Standing
-from midmix.training import StepInfo
+from midmix.training import Settings, StepInfo
 
 console = Console()
 aside = Console(stderr=True)
@@ -32,6 +33,17 @@ def introduce(source: Source) -> None:
     )
     for line in source.notes:
         note(line)
+
+
+def settings_for(source: Source, given: dict[str, Any]) -> Settings:
+    """How to train on a source: what is given, and defaults for its rows; a network that was told by them is said."""
+    settings = Settings.for_rows(source.train, **given)
+    if given["network"] is None and settings.network == "linear":
+        note(
+            f"network: linear, for {source.train.shape[0]} measured columns alike in scale are taken for an encoder's "
+            "features; --network mlp puts hidden layers before the classifier"
+        )
+    return settings
 
 
 @contextmanager

@@ -108,31 +108,32 @@ class TrainingFlags:
     """How each network is trained; defaults depend on whether rows are features or images."""
 
     network: str | None = None
-    "linear, mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: mlp for features, resnet-20 for images]"
+    "linear, cosine, mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: resnet-20 for images; linear \
+for features of an encoder, which are 128 measured columns or more, alike in scale; else mlp]"
 
     width: Whole | None = None
     "Channels of a ResNet's first stage, or units of every hidden layer. [default: 16 for resnet, 128 for mlp]"
 
     epochs: Whole | None = None
-    "Passes over the training rows. [default: 100 for features, 60 for images]"
+    "Passes over the training rows. [default: 100 for features, 20 with linear and cosine, 60 for images]"
 
     batch_size: Whole | None = None
-    "Rows of a step. [default: 64 for features, 128 for images]"
+    "Rows of a step. [default: 64 for features, 128 with linear and cosine and for images]"
 
     optimizer: Literal["sgd", "adamw"] | None = None
     "sgd (Nesterov) or adamw. [default: sgd]"
 
     learning_rate: float | None = None
-    "At its peak, after the warm-up; a cosine leads to 0. [default: 0.05 for features, 0.1 for images]"
+    "At its peak, then a cosine to 0. [default: 0.05 for features, 0.1 with linear and cosine and for images]"
 
     momentum: float | None = None
     "Of sgd. [default: 0.9]"
 
     weight_decay: float | None = None
-    "Of weights; biases and normalisation are not decayed. [default: 0.0005]"
+    "Of weights; biases and normalisation are not decayed. [default: 0.0005, 0.01 with linear and cosine]"
 
     warmup_epochs: float | None = None
-    "Epochs in which the learning rate rises. [default: 5]"
+    "Epochs in which the learning rate rises. [default: 5, 1 with linear and cosine]"
 
     accumulate: Whole | None = None
     "Batches whose gradients make one step. [default: 1]"
@@ -153,5 +154,5 @@ class TrainingFlags:
     "Epochs between evaluations. [default: 1]"
 
     def options(self) -> dict[str, Any]:
-        """Keywords of `midmix.training.Settings.for_kind`."""
+        """Keywords of `midmix.training.Settings.for_rows`."""
         return asdict(self)

@@ -7,14 +7,14 @@ from pathlib import Path
 from rich.text import Text
 
 from midmix import data
-from midmix.cli.console import console, introduce, note, progress_of_runs
+from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
 from midmix.cli.tables import measured
 from midmix.measures import classification
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
-from midmix.training import Run, Settings, Watching, check_run, read_predictions, train_run
+from midmix.training import Run, Watching, check_run, read_predictions, train_run
 from midmix.training.run import MODEL
 
 
@@ -48,7 +48,7 @@ def train(
     line = Method.parse(method)
     loaded = data.load(source, **reading.options())
     introduce(loaded)
-    settings = Settings.for_kind(loaded.train.kind, **training.options())
+    settings = settings_for(loaded, training.options())
     run = Run(line, seed, settings, **split.options())
     with claimed(out) as claim, interruptible() as stop, progress_of_runs() as watch:
         watching = Watching(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midmix.methods.values import real, whole
+from midmix.models.heads import CosineLinear as CosineLinear
 from midmix.registry import Registry
 
 
@@ -26,29 +26,6 @@ HEADS: Registry[Callable[..., Head]] = Registry("head", "midmix.heads")
 """What makes a head, by name."""
 
 
-class CosineLinear(nn.Module):
-    """`s · cos(w_c, z)`: logits of a classifier without lengths (Cao et al. 2019, arXiv 1906.07413; no bias).
-
-    Args:
-        features: D.
-        num_classes: C.
-        scale: s.
-
-    Example:
-        >>> CosineLinear(4, 3, scale=16.0)(torch.ones(2, 4)).shape
-        torch.Size([2, 3])
-    """
-
-    def __init__(self, features: int, num_classes: int, scale: float) -> None:
-        super().__init__()
-        self.in_features, self.out_features, self.scale = features, num_classes, scale
-        self.weight = nn.Parameter(torch.empty(num_classes, features).uniform_(-1, 1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """`[B, D]` to `[B, C]`."""
-        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
-
-
 @HEADS.register(name="cosine")
 @dataclass(frozen=True)
 class Cosine:
@@ -61,6 +38,7 @@ class Cosine:
         InputError: for a scale that is not a finite number above 0.
 
     Example:
+        >>> import torch
         >>> Cosine(scale=8.0).make(4, 3)(torch.ones(2, 4)).shape
         torch.Size([2, 3])
     """

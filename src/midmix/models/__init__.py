@@ -2,6 +2,7 @@
 
 from midmix.models.build import NETWORKS, build
 from midmix.models.describe import Description, describe, replace_module
+from midmix.models.heads import CosineLinear
 from midmix.models.mlp import MLP
 from midmix.models.normalize import Normalize, fit_normalization, to_float
 from midmix.models.resnet import ResNet
@@ -9,6 +10,7 @@ from midmix.models.resnet import ResNet
 __all__ = [
     "MLP",
     "NETWORKS",
+    "CosineLinear",
     "Description",
     "Normalize",
     "ResNet",

@@ -12,7 +12,7 @@ from midmix.models.external import OTHERS, external
 from midmix.models.mlp import MLP
 from midmix.models.resnet import ResNet
 
-NETWORKS = ("linear", "mlp", "resnet-8", "resnet-20", "resnet-32", "resnet-56")
+NETWORKS = ("linear", "cosine", "mlp", "resnet-8", "resnet-20", "resnet-32", "resnet-56")
 
 
 def build(
@@ -29,8 +29,9 @@ def build(
     takes float inputs `[B, *shape]`, images scaled to 0..1.
 
     Args:
-        network: `linear` (no hidden layer), `mlp` (hidden layers 128-128; `mlp-256-64` names other widths),
-            `resnet-8`, `-20`, `-32`, `-56` (or any depth `6n + 2`), or `module:function` for a network of one's own.
+        network: `linear` or `cosine` (a classifier straight on the rows, as features of an encoder want it), `mlp`
+            (hidden layers 128-128; `mlp-256-64` names other widths), `resnet-8`, `-20`, `-32`, `-56` (or any depth
+            `6n + 2`), or `module:function` for a network of one's own.
         shape: the shape of one row, `(D,)` or `(C, H, W)`.
         num_classes: number of logits.
         width: channels of a ResNet's first stage (16), or units of every hidden layer of an `mlp` (128).
@@ -59,12 +60,12 @@ def build(
 def _build(network: str, shape: tuple[int, ...], num_classes: int, width: int | None) -> nn.Module:
     if network in OTHERS:
         return external(network, shape, num_classes, width=width)
-    if network == "linear":
+    if network in ("linear", "cosine"):
         if width is not None:
             raise InputError(
-                f"width: {width} beside network 'linear', which has no hidden layer; leave it out"
+                f"width: {width} beside network {network!r}, which has no hidden layer; leave it out"
             )
-        return MLP(shape, num_classes, hidden=())
+        return MLP(shape, num_classes, hidden=(), cosine=network == "cosine")
     if match := re.fullmatch(r"mlp((?:-[1-9]\d*)*)", network):
         return MLP(shape, num_classes, hidden=_hidden(network, match[1], width))
     if (

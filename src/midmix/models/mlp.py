@@ -1,4 +1,4 @@
-"""A multilayer perceptron for feature tables and small images."""
+"""A multilayer perceptron for feature tables and small images, and a classifier straight on features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from midmix.models.heads import CosineLinear
 from midmix.models.normalize import Normalize
+
+COSINE_SCALE = 16.0
+"""Of the cosines that are logits."""
 
 
 class MLP(nn.Module):
@@ -20,8 +24,9 @@ class MLP(nn.Module):
     Args:
         shape: the shape of one row, `(D,)` or `(C, H, W)`.
         num_classes: number of logits.
-        hidden: widths of the hidden layers; the last is the number of features that `fc` sees. Without any it is a
-            linear classifier of the standardised inputs.
+        hidden: widths of the hidden layers; the last is the number of features that `fc` sees. None of them makes `fc`
+            a classifier straight on the features, as those of a pretrained encoder want it.
+        cosine: make `fc` one of cosines, `16 · cos(w_c, z)`, in place of a linear one.
 
     Example:
         >>> import torch
@@ -31,7 +36,12 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], num_classes: int, *, hidden: Sequence[int] = (128, 128)
+        self,
+        shape: tuple[int, ...],
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (128, 128),
+        cosine: bool = False,
     ) -> None:
         super().__init__()
         self.widths = tuple(hidden)
@@ -40,12 +50,22 @@ class MLP(nn.Module):
         self.hidden = nn.Sequential(
             *(nn.Sequential(nn.Linear(before, after), nn.ReLU()) for before, after in pairwise(widths))
         )
-        self.fc = nn.Linear(widths[-1], num_classes)
+        self.fc: nn.Module = (
+            CosineLinear(widths[-1], num_classes, COSINE_SCALE)
+            if cosine
+            else nn.Linear(widths[-1], num_classes)
+        )
 
     @property
     def network(self) -> str:
         """The name that `build` takes for this network."""
-        return "-".join(map(str, ("mlp", *self.widths))) if self.widths else "linear"
+        if self.widths:
+            return "-".join(map(str, ("mlp", *self.widths)))
+        return "cosine" if isinstance(self.fc, CosineLinear) else "linear"
+
+    def get_classifier(self) -> nn.Module:
+        """The module that turns features into logits, whatever has taken its place."""
+        return self.fc
 
     def features(self, x: Tensor) -> Tensor:
         """Inputs `[B, *shape]` to what enters the classifier `fc`, `[B, D]`."""

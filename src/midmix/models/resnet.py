@@ -74,13 +74,17 @@ class ResNet(nn.Module):
         self.stage1 = _stage(width, width, blocks, stride=1)
         self.stage2 = _stage(width, 2 * width, blocks, stride=2)
         self.stage3 = _stage(2 * width, 4 * width, blocks, stride=2)
-        self.fc = nn.Linear(4 * width, num_classes)
+        self.fc: nn.Module = nn.Linear(4 * width, num_classes)
         self.apply(_start)
 
     @property
     def network(self) -> str:
         """The name that `build` takes for this network."""
         return f"resnet-{self.depth}"
+
+    def get_classifier(self) -> nn.Module:
+        """The module that turns features into logits, whatever has taken its place."""
+        return self.fc
 
     def features(self, x: Tensor) -> Tensor:
         """Images `[B, C, H, W]`, scaled to 0..1, to what enters the classifier `fc`, `[B, D]`."""

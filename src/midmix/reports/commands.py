@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from midmix.data.encoded_features import FEWEST
 from midmix.training.settings import Settings
 
 _SPLIT = ("imbalance", "profile", "ranks", "validation")
@@ -43,7 +44,10 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
         ['--imbalance', '50', '--epochs', '30']
     """
     kind: Literal["images", "features"] = "images" if len(about.get("shape", [0])) > 1 else "features"
-    plain = {**_PLAIN, **Settings.for_kind(kind).as_dict()}
+    network = about.get("settings", {}).get("network")
+    plain = {**_PLAIN, **Settings.for_kind(kind, network=network).as_dict()}
+    # Of many features the default network depends on what is measured of them, so it is always named.
+    plain["network"] = None if about.get("shape", [0])[0] >= FEWEST else Settings.for_kind(kind).network
     reading = {k: v for k, v in about.get("reading", {}).items() if k not in _NO_FLAGS}
     split = {name: about[name] for name in _SPLIT if name in about}
     if split.get("imbalance") is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from midmix.data.dataset import Labelled
+from midmix.data.encoded_features import from_encoder
 from midmix.errors import InputError, unknown
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -76,13 +78,28 @@ class Settings:
 
     @classmethod
     def for_kind(cls, kind: Literal["images", "features"], **given: Any) -> Settings:
-        """The defaults for rows of this kind, save for what is given (None stands for the default)."""
+        """The defaults for rows of this kind and the network, save for what is given (None stands for the default)."""
         known = {field.name for field in fields(cls)}
         for name in given:
             if name not in known:
                 raise unknown("setting", name, known)
         chosen = {name: value for name, value in given.items() if value is not None}
-        return cls(**{**DEFAULTS[kind], **chosen})
+        defaults = DEFAULTS[kind]
+        network = chosen.get("network", defaults["network"])
+        return cls(**{**defaults, **NETWORK_DEFAULTS.get(network, {}), **chosen})
+
+    @classmethod
+    def for_rows(cls, data: Labelled, **given: Any) -> Settings:
+        """The defaults for these rows: features of an encoder get a linear classifier, other features an MLP.
+
+        Example:
+            >>> from midmix.data import load
+            >>> Settings.for_rows(load("digits").train).network
+            'mlp'
+        """
+        if given.get("network") is None and from_encoder(data):
+            given = {**given, "network": "linear"}
+        return cls.for_kind(data.kind, **given)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, as plain data."""
@@ -93,3 +110,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "features": {"network": "mlp", "epochs": 100, "batch_size": 64, "learning_rate": 0.05},
     "images": {"network": "resnet-20", "epochs": 60, "batch_size": 128, "augment": "crop-flip"},
 }
+
+_HEAD = {"epochs": 20, "batch_size": 128, "learning_rate": 0.1, "weight_decay": 0.01, "warmup_epochs": 1}
+NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {"linear": _HEAD, "cosine": _HEAD}
+"""A classifier straight on features is convex, or nearly, and learns with few, large steps; without hidden layers to
+smooth it, it wants a decay that an MLP would not bear."""
