@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from midmix.mixing import (
     ExponentialCurve,
     Features,
     FixedRatio,
+    FrequencyRatio,
     Hidden,
     Input,
     InterClassPairs,
@@ -33,7 +35,9 @@ from midmix.mixing import (
     PowerCurve,
     RandomPairs,
     RandomSite,
+    RemixLabels,
     TwoSided,
+    WeightedPairs,
 )
 
 Make = Callable[[int], Mix]
@@ -69,6 +73,12 @@ ASSIGNMENTS: dict[str, Make] = {
     "the partner's content alone": assigned(InterClassPairs, lambda: FixedRatio(0.0), OneSided),
     "a hidden layer": assigned(
         RandomPairs, lambda: FixedRatio(0.3), TwoSided, site=Hidden("stem"), clean_weight=2.0
+    ),
+    "rare partners at a λ of their own, in boxes": assigned(
+        lambda: WeightedPairs(-1.0), FrequencyRatio, TwoSided, mask=Box(per_row=True), site=Input()
+    ),
+    "the rare class's label, in boxes": assigned(
+        RandomPairs, BetaRatio, RemixLabels, mask=Box(), site=Input()
     ),
     "half of the batches": named("mixup", probability=0.5),
     "cutmix, a box for each row": named("cutmix", per_row=True),
@@ -180,7 +190,12 @@ def test_weight_one_is_the_identity(make, generator):
 def test_labels_are_weighted_as_the_content_is(make, labels, generator):
     """Content measured from outside: mix, for each class, rows that are 1 where they are of it."""
     y = torch.tensor(labels, dtype=torch.int64)
-    plan = replace(drawn(mixing(make), y, generator), clean=None)
+    mix = mixing(make)
+    if not getattr(mix.labels, "follows_content", True):
+        pytest.skip(
+            "its labels leave the content on purpose; test_frequency.py holds them against their rules"
+        )
+    plan = replace(drawn(mix, y, generator), clean=None)
     shown = [(y == c).float().reshape(-1, 1, 1, 1).expand(-1, *SHAPE) for c in range(CLASSES)]
     content = torch.stack([plan.apply(rows).flatten(1).mean(1) for rows in shown], 1)
     target = torch.zeros_like(content)
@@ -328,13 +343,17 @@ def test_mixing_a_hidden_layer_at_the_input_equals_mixing_the_input(name, clean_
     model = nn.Sequential(nn.Identity(), Net())
     x, y = torch.randn(7, *SHAPE), torch.tensor([0, 1, 2, 3, 0, 0, 2])
     results = []
-    if (mask := midmix.recipe(name, CLASSES).mask) is not None and mask.needs_saliency:
+    mix = midmix.recipe(name, CLASSES)
+    if mix.mask is not None and mix.mask.needs_saliency:
         pytest.skip("follows the gradient at the input, and says so when built with another site")
+    settings: dict[str, Any] = {"clean_weight": clean_weight}
+    if isinstance(mix.ratio, AccuracyRatio):  # it cannot watch clean features there
+        settings["accuracy"] = "given"
+    elif mix.needs_clean_logits:
+        settings["probability"] = 0.5
     for site in (Input(), Hidden("0")):
-        mix = midmix.recipe(name, CLASSES, clean_weight=clean_weight)
-        if isinstance(mix.ratio, AccuracyRatio):  # it cannot watch clean features there
-            mix = midmix.recipe(name, CLASSES, clean_weight=clean_weight, accuracy="given")
-            mix.observe(accuracy=0.7)
+        mix = midmix.recipe(name, CLASSES, **settings)
+        mix.observe(accuracy=0.7)
         mix.attach(model, site=site)
         with mix(y, torch.Generator().manual_seed(seed)) as batch:
             logits = model(x)

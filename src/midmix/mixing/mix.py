@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from midmix.errors import InputError
 from midmix.mixing.attachment import Attachment
 from midmix.mixing.blend import Blend, Linear
+from midmix.mixing.confusion import Confusion
 from midmix.mixing.context import HINTS, Loss, RowLoss, Views, as_loss, cross_entropy
 from midmix.mixing.labels import BothOwners, Labels, OneSided
 from midmix.mixing.mask import Mask
@@ -416,6 +417,11 @@ class Mix(nn.Module):
             )
         if self.mask is not None:
             self._check_mask(self.mask, site)
+        if isinstance(self.pairing, Confusion) and self.pairing.num_classes != self.num_classes:
+            raise InputError(
+                f"{type(self.pairing).__name__}: num_classes={self.pairing.num_classes} in a mix with "
+                f"num_classes={self.num_classes}; both must be the same"
+            )
         if isinstance(ratio, AccuracyRatio) and ratio.balanced and ratio.num_classes != self.num_classes:
             raise InputError(
                 f"AccuracyRatio: num_classes={ratio.num_classes} in a mix with num_classes={self.num_classes}; "

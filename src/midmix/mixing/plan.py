@@ -158,7 +158,8 @@ class Plan:
         asked = self.weight[:rows]
         own = part.lay(features, asked, generator, None if found is None else found[:rows])
         if part.moves:
-            alone = self.partner[:rows] == torch.arange(rows, device=self.partner.device)
+            here = torch.arange(rows, device=self.partner.device)
+            alone = self.partner[:rows] == (here if self.owner is None else self.owner[:rows])
             own = own | alone.reshape(-1, *[1] * (own.dim() - 1))
         share = own.flatten(1).float().mean(1).expand(rows)
         plan = self.unlaid.relabel(share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict, Unpack
@@ -188,6 +189,31 @@ def balanced_midpoint(num_classes: int, *, ratio: float = 0.5, **settings: Unpac
     return Mix(ClassBalancedPairs(), FixedRatio(ratio), BothOwners(), num_classes=num_classes, **settings)
 
 
+Made = Callable[..., Mix]
+
+
+def preset(**defaults: Any) -> Callable[[Made], Made]:
+    """A decorator for recipes of which some of the settings that all share have another default.
+
+    Example:
+        >>> @preset(clean_weight=1.0)
+        ... def both(num_classes: int, **settings) -> Mix:
+        ...     return mixup(num_classes, **settings)
+        >>> both(3).clean_weight, both(3, clean_weight=0.5).clean_weight
+        (1.0, 0.5)
+    """
+
+    def wrap(make: Made) -> Made:
+        @functools.wraps(make)
+        def made(num_classes: int, **options: Any) -> Mix:
+            return make(num_classes, **{**defaults, **options})
+
+        made.defaults = defaults  # type: ignore[attr-defined]
+        return made
+
+    return wrap
+
+
 def recipes() -> tuple[str, ...]:
     """The names that `recipe` knows.
 
@@ -209,9 +235,11 @@ def recipe_options(name: str) -> dict[str, Any]:
         {'alpha': 1.0, 'per_row': False, 'site': None, 'class_counts': None, 'clean_weight': 0.0, 'probability': 1.0}
     """
     of_mix = inspect.signature(Mix).parameters
+    make = RECIPES.find(name)
     return {
-        **options_of(RECIPES.find(name), without=("num_classes",)),
+        **options_of(make, without=("num_classes",)),
         **{shared: of_mix[shared].default for shared in Settings.__annotations__},
+        **getattr(make, "defaults", {}),
     }
 
 
