@@ -182,12 +182,13 @@ def test_confusions_are_seen_on_clean_training_rows_alone(name):
             logits = model(x)
         batch.loss(logits)
         clean += 6 if name == "cp-mix" or not batch.plan.mixes else 0
-    counts = mix.pairing.answers.counts.clone()  # type: ignore[union-attr, operator]
+    assert isinstance(mix.pairing, ConfusedPairs | TransportPairs)
+    counts = mix.pairing.answers.counts.clone()
     assert counts.sum().item() == pytest.approx(clean, rel=0.01)
     model.eval()
     with mix(y, generator):
         model(x)
-    assert torch.equal(mix.pairing.answers.counts, counts)  # type: ignore[union-attr]
+    assert torch.equal(mix.pairing.answers.counts, counts)
 
 
 def test_h2t_rows_are_owned_by_classes_in_equal_parts(generator):

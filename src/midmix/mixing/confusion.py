@@ -108,7 +108,7 @@ class TransportPairs(Confusion):
         *,
         counts: Tensor | None = None,
     ) -> Tensor:
-        present, inverse = labels.unique(return_inverse=True)
+        present, inverse = torch.unique(labels, return_inverse=True)
         known = labels.bincount(minlength=num_classes) if counts is None else counts
         back = inverse.bincount(minlength=len(present)).double()
         front = torch.zeros_like(back).scatter_add_(0, inverse, row_weights(labels, known, -self.power))

@@ -161,6 +161,8 @@ class Mix(nn.Module):
         plan = replace(self._draw(labels, generator), site=draw_index(self._sites, generator))
         if plan.unlaid is None:
             return self._counted(plan)
+        if self.clean_weight:  # the site adds the clean rows when it lays the mask
+            plan = replace(plan, clean=CleanTerm(self.clean_weight))
         return plan if inputs is None else self._counted(plan.lay(inputs, answer))
 
     def _draw(self, labels: Tensor, generator: torch.Generator | None) -> Plan:
