@@ -126,6 +126,18 @@ def test_methods_lists_every_recipe_and_criterion(midmix):
         assert name in outcome.out
 
 
+def test_methods_lists_one_kind_says_all_of_one_part_and_suggests_near_names(midmix):
+    heads = midmix("methods", "heads")
+    assert heads.code == 0
+    assert "experts" in heads.out
+    assert "arXiv 2010.01809" in heads.out
+    assert "tau_norm" not in heads.out
+    part = midmix("methods", "logit_adjustment")  # a loss and a stage
+    assert part.code == 0
+    assert part.out.count("logit_adjustment, one of the") == 2
+    assert "did you mean tau_norm" in midmix("methods", "tau-norm").complaint
+
+
 def test_help_shows_defaults(midmix):
     assert (
         "[default: 0.05 for features, 0.1 for images]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,49 +11,80 @@ from rich.markup import escape
 from rich.table import Table
 
 from midmix.cli.console import console
+from midmix.errors import unknown
 from midmix.losses import LOSSES
 from midmix.methods import BASELINES, HEADS, ORDERS, STAGES
 from midmix.mixing.recipes import RECIPES, recipe_options
 from midmix.registry import Registry, options_of
 
-KINDS: tuple[tuple[str, Registry[Any]], ...] = (
-    ("losses, behind +", LOSSES),
-    ("orders of rows, behind +", ORDERS),
-    ("heads, behind +", HEADS),
-    ("second stages, behind >>", STAGES),
-    ("baselines that are no networks, alone, where rows are features", BASELINES),
-)
+KINDS: dict[str, tuple[str, Registry[Any]]] = {
+    "mixes": ("first", RECIPES),
+    "losses": ("behind +", LOSSES),
+    "orders": ("of rows, behind +", ORDERS),
+    "heads": ("behind +", HEADS),
+    "stages": ("second stages, behind >>", STAGES),
+    "baselines": ("that are no networks, alone, where rows are features", BASELINES),
+}
+PAPER = re.compile(r"arXiv\s+(\d{4}\.\d{4,5})")
 
 
-def methods() -> None:
-    """List the parts that methods are made of: mixes, losses, orders, heads, second stages, with their options."""
-    table = _table("mixes, first")
-    for name in RECIPES.names():
-        options = {k: v for k, v in recipe_options(name).items() if k != "class_counts"}
-        _row(table, name, RECIPES.find(name), options)  # a comparison knows the counts by itself
-    console.print(table)
-    for title, registry in KINDS:
-        table = _table(title)
-        for name in registry.names():
-            _row(table, name, registry.find(name), options_of(registry.find(name)))
-        console.print(table)
-    console.print(
-        "A method: MIX[:option=value…][+PART[:option=value…]…][ >> STAGE[:option=value…]…], "
-        "such as balanced-am-mixup:clean_weight=1+balanced_softmax or erm >> tau_norm:tau=0.7.\n"
-        "A part of your own stands as module:function or path/to/file.py:function.",
-        highlight=False,
-        markup=False,
-    )
+def methods(name: str | None = None, /) -> None:
+    """List the parts that methods are made of: mixes, losses, orders, heads, second stages, with their options.
+
+    Parameters
+    ----------
+    name
+        A kind (mixes, losses, orders, heads, stages, baselines), or a part, whose whole description is shown.
+        [default: all kinds]
+    """
+    if name is None:
+        for kind in KINDS:
+            console.print(_table(kind))
+        console.print(
+            "A method: MIX[:option=value…][+PART[:option=value…]…][ >> STAGE[:option=value…]…], "
+            "such as balanced-am-mixup:clean_weight=1+balanced_softmax or erm >> tau_norm:tau=0.7.\n"
+            "A part of your own stands as module:function or path/to/file.py:function. "
+            "midmix methods NAME says all of one part.",
+            highlight=False,
+            markup=False,
+        )
+    elif name in KINDS:
+        console.print(_table(name))
+    else:
+        found = {kind: registry for kind, (_, registry) in KINDS.items() if name in registry.names()}
+        if not found:
+            known = [part for _, registry in KINDS.values() for part in registry.names()]
+            raise unknown("part of a method", name, (*KINDS, *known))
+        for kind, registry in found.items():
+            make = registry.find(name)
+            shown = ", ".join(f"{option}={default}" for option, default in _options(kind, name, make).items())
+            text = inspect.getdoc(make) or ""
+            console.print(
+                f"{name}, one of the {kind}; options: {shown or 'none'}\n\n{text}\n",
+                highlight=False,
+                markup=False,
+            )
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title[0].upper() + title[1:], title_justify="left", show_lines=True)
-    for name in ("name", "what it does", "options"):
-        table.add_column(name)
+def _options(kind: str, name: str, make: Callable[..., Any]) -> dict[str, Any]:
+    if kind != "mixes":
+        return options_of(make)
+    # A comparison knows the counts by itself.
+    return {option: value for option, value in recipe_options(name).items() if option != "class_counts"}
+
+
+def _table(kind: str) -> Table:
+    title, registry = KINDS[kind]
+    table = Table(title=f"{kind.capitalize()}: {title}", title_justify="left", show_lines=True)
+    for column in ("name", "what it does", "paper", "options"):
+        table.add_column(column)
+    for name in registry.names():
+        make = registry.find(name)
+        text = inspect.getdoc(make) or ""
+        paper = PAPER.search(text)
+        options = ", ".join(f"{option}={value}" for option, value in _options(kind, name, make).items())
+        what = text.split("\n\n")[0].replace("\n", " ")
+        table.add_row(
+            escape(name), escape(what), "" if paper is None else f"arXiv {paper[1]}", escape(options)
+        )
     return table
-
-
-def _row(table: Table, name: str, make: Callable[..., Any], options: dict[str, Any]) -> None:
-    summary = (inspect.getdoc(make) or "").split("\n\n")[0].replace("\n", " ")
-    shown = ", ".join(f"{option}={default}" for option, default in options.items())
-    table.add_row(escape(name), escape(summary), escape(shown))
