@@ -11,7 +11,7 @@ they are asked for.
 """
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from midmix.errors import InputError
 from midmix.mixing import (
@@ -46,6 +46,7 @@ __all__ = [
 _ROOMS = (
     "data",
     "decisions",
+    "deploy",
     "integrations",
     "losses",
     "measures",
@@ -56,8 +57,10 @@ _ROOMS = (
 )
 
 
-def __getattr__(name: str) -> ModuleType:
-    """A room, imported now that it is asked for: `import midmix` alone takes no longer than torch does."""
+def __getattr__(name: str) -> Any:
+    """A room, or `load`, imported now that it is asked for: `import midmix` alone takes no longer than torch does."""
+    if name == "load":
+        return import_module("midmix.deploy").load
     if name in _ROOMS:
         return import_module(f"midmix.{name}")
     raise AttributeError(f"module 'midmix' has no attribute {name!r}")

@@ -54,7 +54,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: N803
         """Learns from training rows: a data frame, an Arrow table or an array."""
-        table = _arrow(X)
+        table = arrow_of(X)
         choice = choose_columns(table, where="X", keep=self.keep, exclude=self.exclude)
         rows, lost = encode_columns(table, choice.columns, where="X")
         self.n_features_in_ = table.num_columns
@@ -66,7 +66,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Features of rows with the same columns, `float32 [N, D]`."""
         check_is_fitted(self)
-        rows, _ = encode_columns(_arrow(X), self.preparation_.columns, where="X")
+        rows, _ = encode_columns(arrow_of(X), self.preparation_.columns, where="X")
         features: np.ndarray = self.preparation_.apply(rows).numpy()
         return features
 
@@ -76,7 +76,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(self.preparation_.names, dtype=object)
 
 
-def _arrow(rows: Any) -> pa.Table:
+def arrow_of(rows: Any) -> pa.Table:
+    """A data frame, an Arrow table or an array as an Arrow table."""
     import pandas as pd
     import pyarrow as pa
 

@@ -1,0 +1,75 @@
+"""What a model is, on what it was trained and how good it is, as one page of Markdown."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from midmix.errors import InputError
+from midmix.measures import classification
+from midmix.training import finished, read_predictions
+from midmix.training.run import TEST
+
+
+def model_card(folder: Path) -> str:
+    """The card of a finished run; names of the user's are escaped.
+
+    Raises:
+        InputError: there is no finished run.
+    """
+    record = finished(folder)
+    if record is None:
+        raise InputError(f"{folder}: holds no finished run; name a run's folder")
+    lines = [
+        f"# {_cell(record['method'])} on {_cell(Path(record['source']).name)}",
+        "",
+        f"Trained with [midmix](https://arxiv.org/abs/2401.14696) {record['versions'].get('midmix', '')}: network "
+        f"`{record['network']}`, {record['parameters']:,} parameters, seed {record['seed']}.",
+        "",
+        f"It takes rows of shape {record['shape']} and gives logits of {len(record['classes'])} classes.",
+    ]
+    if (folder / TEST).is_file():
+        tested = read_predictions(folder)
+        found = classification(tested.logits, tested.labels, record["class_counts"])
+        totals = {
+            "accuracy %": 100 * found.accuracy,
+            "balanced accuracy %": 100 * found.balanced_accuracy,
+            "macro F1 %": 100 * found.macro_f1,
+            "NLL (nats)": found.nll,
+            "ECE %": 100 * found.ece,
+        }
+        lines += [
+            "",
+            f"## On {len(tested.labels):,} test rows, last epoch",
+            "",
+            f"| {' | '.join(totals)} |",
+            "|" + "---|" * len(totals),
+            "| "
+            + " | ".join("–" if math.isnan(value) else f"{value:.3g}" for value in totals.values())
+            + " |",
+            "",
+            "| class | training rows | accuracy % |",
+            "|---|---|---|",
+            *(
+                f"| {_cell(name)} | {count:,} | {'–' if math.isnan(share) else f'{100 * share:.1f}'} |"
+                for name, count, share in zip(
+                    record["classes"], record["class_counts"], found.per_class.tolist(), strict=True
+                )
+            ),
+        ]
+    if record["columns"]:
+        lines += ["", f"Columns: {', '.join(_cell(name) for name in record['columns'][:50])}."]
+    lines += [
+        "",
+        "Test rows are of the same source as the training rows; elsewhere it may be worse.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text in which nothing is markup."""
+    flat = " ".join(str(text).split())
+    for sign, shown in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        flat = flat.replace(sign, shown)
+    return "".join(f"\\{sign}" if sign in "\\|`*_[]#" else sign for sign in flat)
