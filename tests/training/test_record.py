@@ -10,7 +10,7 @@ import pytest
 from midmix.errors import InputError
 from midmix.training.record import RunRecord, read_record
 
-OLD = sorted((Path(__file__).parents[2] / "docs" / "results" / "cifar10-lt" / "runs").glob("*/run.json"))
+OLD = sorted((Path(__file__).parent / "records_of_old").glob("*/run.json"))
 RECORD = json.loads(OLD[0].read_text())
 
 
