@@ -11,7 +11,7 @@ import pytest
 
 SCHEMA = [
     "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy", "many",
-    "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
+    "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds", "probabilities_for",
 ]  # fmt: skip
 
 

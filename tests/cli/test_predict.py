@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +108,82 @@ def test_names_of_files_that_are_formulas(midmix, tmp_path):
     assert found["name"][0] == "'+light/0.png"
     assert found["name"].str.startswith("'").all()
     assert found["class"].str.startswith(("'@", "'+")).all()
+
+
+def test_probabilities_hold_for_the_prior_stated_and_classes_are_best_for_the_aim(midmix, tmp_path):
+    draw = np.random.default_rng(0)
+    x = np.concatenate([draw.normal(0, 1, 300), draw.normal(1.5, 1, 30)])
+    source = tmp_path / "d.csv"
+    pd.DataFrame({"x": x, "y": x**2, "label": ["no"] * 300 + ["yes"] * 30}).to_csv(source, index=False)
+    flags = (
+        "--method",
+        "erm",
+        "--epochs",
+        8,
+        "--validation",
+        0.3,
+        "--network",
+        "mlp-8",
+        "--out",
+        tmp_path / "run",
+    )
+    assert midmix("train", source, *flags).code == 0
+
+    def found(*flags):
+        outcome = midmix(
+            "predict", tmp_path / "run", source, "--out", tmp_path / "p.csv", "--all-classes", *flags
+        )
+        assert outcome.code == 0, outcome.err
+        return pd.read_csv(tmp_path / "p.csv"), outcome.err
+
+    data, uniform, balanced = (
+        found(*flags)[0] for flags in [(), ("--prior", "uniform"), ("--aim", "balanced")]
+    )
+    odds = [table["probability:yes"] / table["probability:no"] for table in (data, uniform)]
+    np.testing.assert_allclose(odds[1] / odds[0], 168 / 17, rtol=1e-3)  # so many of each were trained on
+    assert (data["probability"] >= 0.5 - 1e-6).all()
+    assert (balanced["class"] == uniform["class"]).all()  # the likeliest of classes that are alike
+    assert (balanced["class"] == "yes").sum() > (data["class"] == "yes").sum()
+    for aim in ("f1", "recall@precision=0.3"):
+        assert set(found("--aim", aim, "--calibrate", "temperature")[0]["class"]) == {"no", "yes"}
+    (tmp_path / "costs.csv").write_text(",yes,no\nno,1,0\nyes,0,1e6\n")
+    costly = found("--aim", f"costs={tmp_path / 'costs.csv'}")[0]
+    assert (costly["class"] == "yes").all()  # a missed one costs a million
+    assert "prior, estimated from 330 rows: no" in found("--prior", "estimate")[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--prior", "0.5,0.6,0,0"), "sum to 1.1; the shares of the classes must sum to 1"),
+        (("--prior", "0.5,0.3,0.2"), "3 shares for 4 classes"),
+        (("--prior", "unifrom"), "did you mean uniform"),
+        (("--aim", "balance"), "did you mean balanced"),
+        (("--aim", "f1"), "was trained without; train with --validation 0.2"),
+        (("--calibrate", "bias"), "was trained without; train with --validation 0.2"),
+        (("--aim", "recall@precision=0.9"), "is for two classes, there are 4"),
+        (("--aim", "costs=none.csv"), "none.csv: cannot be read"),
+        (("--positive", "01"), "is for two classes, there are 4"),
+    ],
+)
+def test_what_is_stated_wrongly_is_said_before_anything_is_written(midmix, trained, tmp_path, flags, message):
+    outcome = midmix("predict", trained, tmp_path / "d.csv", "--out", tmp_path / "p.csv", *flags)
+    assert outcome.code == 2
+    assert message in outcome.complaint
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_a_run_of_before_priors_were_written_down_gives_softmax(midmix, trained, tmp_path):
+    record = json.loads((trained / "run.json").read_text())
+    del record["logit_prior"]
+    (trained / "run.json").write_text(json.dumps(record))
+    outcome = midmix("predict", trained, tmp_path / "d.csv", "--out", tmp_path / "p.parquet")
+    assert outcome.code == 0, outcome.err
+    assert "which prior its logits answer for is not known" in outcome.err
+    outcome = midmix("predict", trained, tmp_path / "d.csv", "--out", tmp_path / "q.csv", "--aim", "balanced")
+    assert outcome.code == 2
+    assert "its record is of before it was written down" in outcome.complaint
+    assert midmix("evaluate", trained, tmp_path / "d.csv").code == 0
 
 
 @pytest.mark.parametrize("link", [False, True])

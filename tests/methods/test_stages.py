@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.methods import STAGES, Method, StageData
 from midmix.methods.heads import CosineLinear
+from midmix.methods.stages import prior_after
 from midmix.methods.stages.scaled import TAUS
 from midmix.methods.stages.stage import linear, rescaled
 
@@ -69,6 +71,28 @@ def recall(head, rows):
     features, labels = rows
     right = head(features).argmax(1) == labels
     return sum(float(right[labels == label].double().mean()) for label in labels.unique()) / 3
+
+
+@pytest.mark.parametrize("text", ["logit_adjustment:tau=0.7", "logit_adjustment:tau=auto", "temperature"])
+def test_a_stage_that_changes_the_prior_of_logits_leaves_their_evidence(text, data, head):
+    """`log p(x | c)` is what it was, up to a constant a row, and for a temperature divided by it."""
+    before = LogitPrior.from_counts(COUNTS)
+    stage, rows = stage_of(text), data.validation[0]
+    fresh = stage.apply(head, data)
+    after = prior_after(stage, before, head, data)
+    old, new = before.evidence(head(rows)), after.evidence(fresh(rows))
+    gaps = [(one - one.mean(dim=1, keepdim=True)) for one in (old, new)]
+    scale = float((gaps[0] * gaps[1]).sum() / (gaps[0] * gaps[0]).sum())
+    torch.testing.assert_close(gaps[1], scale * gaps[0], rtol=1e-4, atol=1e-4)
+    assert text == "temperature" or scale == pytest.approx(1, abs=1e-5)
+    assert prior_after(stage, None, head, data) is None
+
+
+def test_classifiers_of_balanced_draws_answer_for_a_uniform_prior_and_scaled_weights_for_none(data, head):
+    before = LogitPrior.from_counts(COUNTS)
+    for text in ("crt", "lws", "marc", "ncm"):
+        assert prior_after(stage_of(text), before, head, data).shares == pytest.approx([1 / 3] * 3)
+    assert prior_after(stage_of("tau_norm"), before, head, data) is None
 
 
 @pytest.mark.parametrize("name", STAGES.names())

@@ -24,6 +24,7 @@ from midmix.training.run import result_rows
 COLUMNS = [
     "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy",
     "many", "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
+    "probabilities_for",
 ]  # fmt: skip
 SHARES = ["accuracy", "balanced_accuracy", "many", "medium", "few", "ece", "train_accuracy", "ratio"]
 
@@ -98,7 +99,7 @@ def test_a_run_folder_holds_plain_data_that_agrees_with_itself(run, blobs, tmp_p
     run(tmp_path, ("am-mixup:beta=0.5",), seeds=1)
     (folder,) = (tmp_path / "runs").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
-        "history.parquet", "model.safetensors", "run.json", "test.npz",
+        "history.parquet", "model.safetensors", "run.json", "test.npz", "validation.npz",
     ]  # fmt: skip
     record = json.loads((folder / "run.json").read_text())
     assert record["method"] == "am-mixup:beta=0.5"

@@ -10,14 +10,13 @@ import torch
 
 from midmix import data
 from midmix.cli.console import console, introduce, note
-from midmix.cli.flags import Config, SourceFlags, Trust
-from midmix.cli.tables import measured
+from midmix.cli.flags import Config, DecisionFlags, SourceFlags, Trust
+from midmix.cli.measured import measured
 from midmix.data import Labelled, Source, place_of
 from midmix.data.labels import listing
 from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
-from midmix.measures import classification
-from midmix.training import load_model, predict, preparation_of
+from midmix.training import load_model, predict, preparation_of, run_rule
 from midmix.training.identity import rows_digest
 
 
@@ -29,8 +28,9 @@ def evaluate(
     trust: Trust = False,
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
+    decisions: DecisionFlags = DecisionFlags(),  # noqa: B008
 ) -> None:
-    """Measure a trained model on labelled rows: accuracy by class and by shot, calibration.
+    """Measure a trained model on labelled rows: its decisions, its probabilities, accuracy by class.
 
     The rows are a source's test split. Where it has none, they are all of its rows, save that of the source which the
     model was trained on they are those that were held out then.
@@ -44,12 +44,12 @@ def evaluate(
         was then; features of other tables are found by their names.
     """
     model, record = load_model(run, trust=trust)
+    rule = run_rule(run, record, **decisions.options()) if decisions != DecisionFlags() else None
     loaded, rows = _load(run, source, record, reading.options())
     tested = _labelled(run, loaded, record)
     note(f"measured: {rows}")
     predictions = predict(model, tested, classifier=record.get("classifier"))
-    found = classification(predictions.logits, predictions.labels, record["class_counts"])
-    console.print(measured(found, record, f"{run} on {rows}"))
+    console.print(measured(predictions, record, f"{run} on {rows}", rule))
 
 
 def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any]) -> tuple[Source, str]:

@@ -12,6 +12,7 @@ from cyclopts import CoercionError, Group, Parameter, Token
 DATA = Group("Data", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
+DECISIONS = Group("Probabilities and decisions", sort_key=4)
 
 
 def _whole(kind: object, tokens: Sequence[Token]) -> int:
@@ -78,6 +79,28 @@ class SourceFlags:
         """Keywords of `midmix.data.load`."""
         named = {name: _columns(getattr(self, name)) for name in ("features", "keep", "exclude")}
         return {**asdict(self), **named}
+
+
+@Parameter(name="*", group=DECISIONS)
+@dataclass(frozen=True)
+class DecisionFlags:
+    """What probabilities are to hold for, and what decisions are to be good at."""
+
+    prior: str | None = None
+    "How frequent the classes are: data (as in the training data), uniform, or shares like 0.9,0.1. [default: data]"
+
+    aim: str | None = None
+    "accuracy, balanced, f1 (f2, f0.5, …), recall@precision=0.9, or costs=FILE.csv. [default: accuracy]"
+
+    calibrate: Literal["none", "temperature", "bias"] = "none"
+    "Fit a temperature, or a bias for each class too, on the rows that --validation held out in training."
+
+    positive: str | None = None
+    "Of two classes, the one that is looked for. [default: the one with fewer training rows]"
+
+    def options(self) -> dict[str, Any]:
+        """Keywords of `midmix.training.run_rule`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @Parameter(name="*", group=SPLIT)

@@ -14,10 +14,18 @@ from torch import Tensor
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config, Trust
+from midmix.cli.flags import DATA, Config, DecisionFlags, Trust
+from midmix.decisions import DecisionRule
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_file
-from midmix.training import load_model, predict_logits, preparation_of
+from midmix.training import (
+    estimated_prior,
+    load_model,
+    predict_logits,
+    preparation_of,
+    run_rule,
+    trained_prior,
+)
 
 WRITERS: dict[str, Callable[..., Any]] = {".parquet": pd.DataFrame.to_parquet, ".csv": pd.DataFrame.to_csv}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,8 +43,12 @@ def predict(
     skip_broken: Annotated[bool, Parameter(group=DATA, negative=())] = False,
     trust: Trust = False,
     config: Config = None,
+    decisions: DecisionFlags = DecisionFlags(),  # noqa: B008  (frozen)
 ) -> None:
     """Predict the class of each image or row of features, with its probability.
+
+    Probabilities hold where classes are as frequent as `--prior` says; with `--prior estimate` that is estimated from
+    the rows themselves. The class is the best for `--aim`, and need not be the likeliest.
 
     Parameters
     ----------
@@ -61,6 +73,10 @@ def predict(
     if out.exists() and Path(source).expanduser().exists() and out.samefile(Path(source).expanduser()):
         raise InputError(f"--out {out}: is the file that is read; choose another")
     model, record = load_model(run, trust=trust)
+    if decisions.prior != "estimate":
+        rule = run_rule(run, record, **decisions.options())  # says what cannot be, before anything is read
+    if trained_prior(record) is None and decisions.calibrate == "none":
+        note(f"{run}: which prior its logits answer for is not known; probabilities are softmax over them")
     rows = data.load_unlabelled(
         source,
         shape=record["shape"],
@@ -73,16 +89,17 @@ def predict(
         note(line)
     logits = predict_logits(model, rows.inputs)
     _check_finite(logits, rows, record, source)
-    probabilities = logits.softmax(1)
-    best = probabilities.max(1)
-    if not record["probabilities"]:
+    if decisions.prior == "estimate":
+        rule = _rule(run, record, decisions, logits)
+    probabilities, decided = rule.probabilities(logits), rule.decide(logits)
+    if not record["probabilities"] and decisions.calibrate == "none":
         note(f"{run}: the scores of {record['method']} are no probabilities, so these are left empty")
         probabilities = torch.full_like(probabilities, math.nan)
     table = pd.DataFrame(
         {
             "name": rows.names,
-            "class": [record["classes"][index] for index in best.indices.tolist()],
-            "probability": probabilities.amax(1).numpy(),
+            "class": [record["classes"][index] for index in decided.tolist()],
+            "probability": probabilities.gather(1, decided[:, None])[:, 0].numpy(),
         }
     )
     if all_classes:
@@ -93,6 +110,18 @@ def predict(
     with atomic_write(out) as part:
         write(table, part, index=False)
     console.print(f"{len(table):,} predictions: {out}", highlight=False, soft_wrap=True)
+
+
+def _rule(run: Path, record: dict[str, Any], decisions: DecisionFlags, logits: Tensor) -> DecisionRule:
+    """The rule for the prior that is estimated from these rows, which is said with what speaks against it."""
+    found = estimated_prior(run, record, logits, calibrate=decisions.calibrate)
+    shares = ", ".join(
+        f"{name} {share:.3g}" for name, share in zip(record["classes"], found.prior, strict=True)
+    )
+    note(f"prior, estimated from {len(logits):,} rows: {shares}")
+    for warning in found.warnings:
+        note(warning)
+    return run_rule(run, record, **{**decisions.options(), "prior": found.prior})
 
 
 def _check_finite(logits: Tensor, rows: data.Unlabelled, record: dict[str, Any], source: str) -> None:

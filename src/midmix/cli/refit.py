@@ -7,10 +7,9 @@ from pathlib import Path
 from midmix import data
 from midmix.cli.console import console, introduce
 from midmix.cli.flags import Config, Out, SourceFlags, Trust
-from midmix.cli.tables import measured
+from midmix.cli.measured import measured
 from midmix.data import place_of
 from midmix.errors import InputError
-from midmix.measures import classification
 from midmix.training import load_model, read_predictions
 from midmix.training.refit import refit_run
 
@@ -49,7 +48,6 @@ def refit(
     introduce(loaded)
     done = refit_run(run, stages, loaded, out, trust=trust)
     predictions = read_predictions(out)
-    found = classification(predictions.logits, predictions.labels, done["class_counts"])
     title = f"{done['method']}, seed {done['seed']}, test split of {loaded.name}, last epoch"
-    console.print(measured(found, done, title))
+    console.print(measured(predictions, done, title))
     console.print(f"Model: {out / 'model.safetensors'}", highlight=False, soft_wrap=True)

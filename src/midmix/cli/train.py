@@ -9,8 +9,7 @@ from rich.text import Text
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
-from midmix.cli.tables import measured
-from midmix.measures import classification
+from midmix.cli.measured import measured
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
@@ -56,8 +55,9 @@ def train(
         )
         record = train_run(run, loaded, out, watching=watching)
     predictions = read_predictions(out)
-    found = classification(predictions.logits, predictions.labels, record["class_counts"])
-    console.print(measured(found, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch"))
+    console.print(
+        measured(predictions, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch")
+    )
     for finding in record.get("health") or ():
         console.print(
             Text(f"{finding['heading']}: ", style="yellow").append(

@@ -18,7 +18,7 @@ from midmix.decisions.aim import (
 )
 from midmix.decisions.calibrate import Calibration, fit_calibration
 from midmix.decisions.estimate import PriorEstimate, estimate_prior
-from midmix.decisions.prior import LogitPrior, posterior, shares_of, stated_prior
+from midmix.decisions.prior import LogitPrior, for_own_prior, posterior, shares_of, stated_prior
 from midmix.decisions.rule import CALIBRATIONS, DecisionRule, decision_rule
 from midmix.decisions.thresholds import (
     Offsets,
@@ -54,6 +54,7 @@ __all__ = [
     "decision_rule",
     "estimate_prior",
     "fit_calibration",
+    "for_own_prior",
     "parse_aim",
     "posterior",
     "read_costs",

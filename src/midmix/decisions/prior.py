@@ -125,6 +125,24 @@ def posterior(evidence: Tensor, prior: Sequence[float]) -> Tensor:
     return log.log_softmax(dim=1)
 
 
+def for_own_prior(trained: LogitPrior, logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-probabilities `[N, C]` of labelled rows under the shares of the classes among these rows themselves.
+
+    What likelihood and calibration are measured of where lines are compared: training and test rows may have different
+    shares by design, and probabilities for one prior cannot be right for another.
+
+    Args:
+        trained: the prior that the logits answer for.
+        logits: `[N, C]`.
+        labels: `[N]`, class indices.
+
+    Example:
+        >>> for_own_prior(LogitPrior((0.9, 0.1)), torch.tensor([[0.9, 0.1]]).log(), torch.tensor([1])).exp()
+        tensor([[0., 1.]], dtype=torch.float64)
+    """
+    return posterior(trained.evidence(logits), shares_of(torch.bincount(labels, minlength=logits.shape[1])))
+
+
 def stated_prior(
     stated: str | Sequence[float] | Tensor,
     data: Sequence[float] | Tensor,

@@ -148,6 +148,7 @@ def decision_rule(
     calibrate: str = "none",
     validation: tuple[Tensor, Tensor] | None = None,
     folds: Tensor | None = None,
+    held_out: Sequence[float] | Tensor | None = None,
     classes: Sequence[str] | None = None,
     positive: int = 1,
     tune: bool = False,
@@ -156,13 +157,14 @@ def decision_rule(
 
     Args:
         trained: the prior that the raw logits answer for.
-        data: rows or shares `[C]` of the classes in the training data; validation rows come from there too. For
-            a stated prior π* they are weighted by `π*_c / data_c` where thresholds are chosen.
+        data: rows or shares `[C]` of the classes in the training data.
         prior: `"data"`, `"uniform"` or shares; see `stated_prior`.
         aim: an aim or its text; see `parse_aim`.
         calibrate: `"none"`, `"temperature"`, or `"bias"` for a temperature and a bias for each class.
         validation: logits `[M, C]` and labels `[M]` of rows that were not trained on. Never test rows.
         folds: `[M]`, the fold in which each was held out, where `validation` is cross-fitted; see `choose_threshold`.
+        held_out: rows or shares `[C]` of the classes where the validation rows come from; the training data's where
+            None. For a stated prior π* the rows are weighted by `π*_c / held_out_c` where thresholds are chosen.
         classes: names of the classes.
         positive: of two classes, the one that is looked for.
         tune: choose thresholds also where the aim does not need them, with a model whose probabilities are not trusted.
@@ -181,6 +183,7 @@ def decision_rule(
     """
     size = len(trained.fed)
     shares = check_shares(shares_of(data), "training data", size)
+    there = shares if held_out is None else check_shares(shares_of(held_out), "held-out rows", size)
     names = [str(index) for index in range(size)] if classes is None else list(classes)
     if len(names) != size:
         raise InputError(f"classes: {len(names)} names for {size} classes")
@@ -195,7 +198,7 @@ def decision_rule(
                 f"calibrate {calibrate}: is fitted on validation rows; there are none, so hold some out"
             )
         evidence = trained.evidence(validation[0])
-        calibration = fit_calibration(evidence, validation[1], shares, bias=calibrate == "bias")
+        calibration = fit_calibration(evidence, validation[1], there, bias=calibrate == "bias")
     if not (aim.needs_thresholds or tune):
         return DecisionRule(trained, stated, aim, calibration)
     if validation is None:
@@ -204,7 +207,7 @@ def decision_rule(
         )
     logits, labels = validation
     log = posterior(calibration.apply(trained.evidence(logits)), stated)
-    weight = [own / known if known else 0.0 for own, known in zip(stated, shares, strict=True)]
+    weight = [own / known if known else 0.0 for own, known in zip(stated, there, strict=True)]
     thresholds: Threshold | Offsets
     if size == 2:
         thresholds = choose_threshold(

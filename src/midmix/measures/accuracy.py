@@ -101,7 +101,13 @@ def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.bincount(cells, minlength=c * c).view(c, c)
 
 
-def classification(logits: Tensor, labels: Tensor, counts: Tensor | Sequence[int]) -> Classification:
+def classification(
+    logits: Tensor,
+    labels: Tensor,
+    counts: Tensor | Sequence[int],
+    *,
+    log_probabilities: Tensor | None = None,
+) -> Classification:
     """Accuracy, its means by class and by shot, macro F1, likelihood and calibration of one set of logits.
 
     - `per_class[c]`: share of class c's rows that are right (recall); NaN without test rows.
@@ -114,6 +120,7 @@ def classification(logits: Tensor, labels: Tensor, counts: Tensor | Sequence[int
         logits: `[N, C]`, any float dtype; sums are float64.
         labels: `[N]`, class indices.
         counts: `[C]`, *training* rows a class: they make the groups.
+        log_probabilities: `[N, C]`, whose likelihood and calibration are measured; softmax over the logits where None.
 
     Raises:
         InputError: shapes or dtypes that do not fit, non-finite logits, labels outside the classes.
@@ -133,7 +140,9 @@ def classification(logits: Tensor, labels: Tensor, counts: Tensor | Sequence[int
     per_class = hits.double() / support  # 0 / 0 is NaN: a class that was not tested
     f1 = 2.0 * hits / (support + predicted)
 
-    confidence, correct, loss = confidences(logits, labels)
+    confidence, correct, loss = confidences(
+        logits if log_probabilities is None else log_probabilities, labels
+    )
 
     def ece(classes: tuple[int, ...]) -> float:
         members = torch.zeros(c, dtype=torch.bool, device=labels.device)
@@ -142,7 +151,7 @@ def classification(logits: Tensor, labels: Tensor, counts: Tensor | Sequence[int
         return bin_confidences(confidence[rows], correct[rows]).error
 
     return Classification(
-        accuracy=float(correct.double().mean()),
+        accuracy=float(hits.sum().double() / support.sum()),
         balanced_accuracy=_mean(per_class),
         macro_f1=_mean(f1[support > 0].double()),
         many=_mean(per_class[list(groups.many)]),

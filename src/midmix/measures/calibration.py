@@ -189,7 +189,7 @@ declare(
     "ece", "ECE", "lower", lambda outputs: bin_confidences(*outputs.rows[:2]).error, needs=["logits"], table="outcomes",
     order=7,
 )  # fmt: skip
-declare("brier", "Brier", "lower", rows=_squares, needs=["logits"], order=8)
+declare("brier", "Brier", "lower", rows=_squares, needs=["logits"], table="two classes", order=8)
 declare(
     "classwise_ece", "class-wise ECE", "lower", lambda outputs: _classwise(outputs.judged, outputs.labels),
     needs=["logits"], order=9,

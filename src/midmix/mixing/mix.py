@@ -295,6 +295,11 @@ class Mix(nn.Module):
         parameter = next(model.parameters(), None)
         return self if parameter is None else self.to(parameter.device)
 
+    def fed_prior(self) -> Tensor:
+        """Shares `[C]` of the classes among all targets that the loss has been given, those of a clean term too."""
+        mixed, clean = self.prior.of_targets(), self.prior.of_data()
+        return (mixed + self.clean_weight * clean) / (1 + self.clean_weight)
+
     def remove(self) -> None:
         """Takes this mix off the model that it is attached to, if any."""
         if self._attachment is not None:

@@ -16,7 +16,9 @@ from midmix.reports.lines import baseline_of, with_methods
 from midmix.reports.outcomes import TestedRuns
 from midmix.reports.summary import summarise
 
-_DROPPED_WHEN_NARROW = ("NLL", "many", "medium", "ECE", "balanced")
+_DROPPED_WHEN_NARROW = (
+    "Brier", "ROC-AUC", "recall at 90%", "NLL", "many", "medium", "ECE", "precision", "recall", "balanced"
+)  # fmt: skip
 _STYLES = {"better": "green", "worse": "red", "": "dim"}
 
 

@@ -4,6 +4,7 @@ from midmix.training.fit import Fit, StepInfo
 from midmix.training.predict import Predictions, predict, predict_logits
 from midmix.training.record import preparation_of
 from midmix.training.refit import refit_run
+from midmix.training.rule import estimated_prior, positive_of, run_rule, trained_prior
 from midmix.training.run import (
     Run,
     Watching,
@@ -29,13 +30,17 @@ __all__ = [
     "Watching",
     "check_run",
     "draw_split",
+    "estimated_prior",
     "finished",
     "load_model",
+    "positive_of",
     "predict",
     "predict_logits",
     "preparation_of",
     "read_features",
     "read_predictions",
     "refit_run",
+    "run_rule",
     "train_run",
+    "trained_prior",
 ]

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from midmix.data import Labelled
+from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.methods import Baseline, Method
+from midmix.methods.baselines import logit_prior
 from midmix.models import Normalize, build, fit_normalization, to_float
 from midmix.training.history import Epoch, epoch_record
 from midmix.training.predict import Predictions
@@ -30,13 +32,15 @@ class Fitted:
     Attributes:
         model: a linear network with the fitted weights; None where the classifier is not linear.
         history: one epoch.
-        tested: what it makes of the test rows; features are the standardised inputs.
+        predict: what it makes of rows; features are the standardised inputs.
+        prior: that its logits answer for; None where it is not known, or they are no log-probabilities.
         seconds: of fitting.
     """
 
     model: nn.Module | None
     history: list[Epoch]
-    tested: Predictions
+    predict: Callable[[Labelled], Predictions]
+    prior: LogitPrior | None
     seconds: float
 
 
@@ -66,7 +70,7 @@ def fit_baseline(
         >>> method = Method.parse("ridge")
         >>> split = draw_split(load("digits"), seed=0, imbalance=50)
         >>> fitted = fit_baseline(method, method.make_baseline(), split, 0, print)
-        >>> fitted.tested.logits.shape, fitted.model.network
+        >>> fitted.predict(split.test).logits.shape, fitted.model.network
         (torch.Size([719, 10]), 'linear')
     """
     check_baseline(method, split.train)
@@ -89,11 +93,11 @@ def fit_baseline(
             raise InputError(f"{method}: its scores are not finite; look for features of extreme size")
         return Predictions(logits, features, data.labels.cpu())
 
-    tested = predictions(split.test)
+    prior = logit_prior(baseline, split.train.counts())
     row = epoch_record(
         epoch=1,
         train=predictions(split.train),
-        test=tested,
+        test=predictions(split.test),
         validation=None if split.validation is None else predictions(split.validation),
         counts=split.train.counts().tolist(),
         train_loss=math.nan,
@@ -101,10 +105,13 @@ def fit_baseline(
         learning_rate=math.nan,
         seconds=seconds,
         geometry=False,
+        trained=prior,
     )
     if not baseline.probabilities:
         row["nll"] = row["ece"] = math.nan
-    return Fitted(_model(scores, normalize, split), [row], tested, seconds)
+        if "brier" in row:
+            row["brier"] = math.nan
+    return Fitted(_model(scores, normalize, split), [row], predictions, prior, seconds)
 
 
 def _standardised(normalize: Normalize, data: Labelled) -> Tensor:

@@ -18,6 +18,7 @@ from accelerate.utils import broadcast, gather_object, reduce
 from torch import Tensor, nn
 
 from midmix.data import Labelled
+from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.methods import Order, Shuffled
 from midmix.mixing import Features, Loss, Mix, RowLoss
@@ -334,7 +335,12 @@ class Fit:
             learning_rate=float(self.schedule.get_last_lr()[0]),
             seconds=self.seconds,
             geometry=self._ends_part(MEASURED_PARTS),
+            trained=self.fed(),
         )
+
+    def fed(self) -> LogitPrior | None:
+        """The prior that the logits answer for by the targets that the network was fed."""
+        return LogitPrior.from_counts(self.mix.fed_prior(), tau=self.loss.absorbs)
 
     def _answer(self, data: Labelled) -> Predictions:
         """The network's answers after an epoch; no loss has yet shown what its last update did."""

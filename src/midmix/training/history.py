@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from midmix.measures import alignment, class_uniformity, classification
+import torch
+
+from midmix.decisions import LogitPrior, for_own_prior
+from midmix.measures import (
+    Outputs,
+    alignment,
+    class_uniformity,
+    classification,
+    evaluate_all,
+    measures_of,
+)
 from midmix.training.predict import Predictions
 
 MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from a sample
@@ -13,6 +23,9 @@ MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from 
 
 class Epoch(TypedDict):
     """One evaluated epoch. Accuracies are shares of the test split, save where the name says otherwise.
+
+    `nll` and `ece` are of probabilities for the shares of the classes among the test rows, where the prior that the
+    logits answer for is known, else of softmax over the logits. Two classes have the measures of two classes too.
 
     `alignment` and `class_uniformity` are those of the test features, at the epochs where they are measured, else NaN.
     """
@@ -33,6 +46,13 @@ class Epoch(TypedDict):
     validation_accuracy: float
     learning_rate: float
     seconds: float
+    average_precision: NotRequired[float]
+    roc_auc: NotRequired[float]
+    precision: NotRequired[float]
+    recall: NotRequired[float]
+    f1: NotRequired[float]
+    recall_at_precision: NotRequired[float]
+    brier: NotRequired[float]
 
 
 def epoch_record(
@@ -47,10 +67,21 @@ def epoch_record(
     learning_rate: float,
     seconds: float,
     geometry: bool,
+    trained: LogitPrior | None,
 ) -> Epoch:
-    """The record of an epoch; `counts`: training rows a class, `geometry`: whether to measure the features."""
-    found = classification(test.logits, test.labels, counts)
-    return Epoch(
+    """The record of an epoch.
+
+    Args:
+        counts: training rows a class.
+        geometry: whether to measure the features.
+        trained: the prior that the logits answer for; None where it is not known.
+    """
+    log_p = None if trained is None else for_own_prior(trained, test.logits, test.labels)
+    found = classification(test.logits, test.labels, counts, log_probabilities=log_p)
+    outputs = Outputs(test.labels, test.logits, torch.tensor(counts), log_probabilities=log_p)
+    of_two = measures_of("two classes") if "two classes" in outputs.given else ()
+    pair = evaluate_all(outputs, [one.name for one in of_two])
+    record = Epoch(
         epoch=epoch,
         train_accuracy=train.accuracy(),
         train_loss=train_loss,
@@ -68,6 +99,8 @@ def epoch_record(
         learning_rate=learning_rate,
         seconds=seconds,
     )
+    record.update(pair)  # type: ignore[typeddict-item]
+    return record
 
 
 def chosen_epochs(history: list[Epoch]) -> dict[str, Epoch]:

@@ -49,6 +49,8 @@ class RunRecord:
         probabilities: whether softmax of its logits are probabilities.
         settings: how it was trained; a setting that a record does not name stood at its default.
         seconds: of training, evaluations left out.
+        logit_prior: shares `[C]` of the prior that softmax over the logits answers for (`midmix.decisions.LogitPrior`);
+            None where it is not known: after a stage that leaves none, and in records of old.
         versions: of the libraries.
         hardware: the machine, in words.
         health: what `midmix.training.health` found, each as plain data; None where nobody looked.
@@ -84,6 +86,7 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     hardware: str = ""
     health: list[Any] | None = None
+    logit_prior: list[float] | None = None
 
     def __post_init__(self) -> None:
         if not self.classes or len(self.class_counts) != len(self.classes):

@@ -14,6 +14,7 @@ from midmix.methods import Method
 from midmix.training.history import Epoch
 from midmix.training.identity import differences
 from midmix.training.predict import predict
+from midmix.training.rule import trained_prior
 from midmix.training.run import HISTORY, Run, Trained, check_run, finished, load_model, write_run
 from midmix.training.settings import Settings
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
@@ -79,17 +80,20 @@ def refit_run(
             "validation=0.2 (--validation)"
         )
     rehearse_stages(only, model, split)
-    apply_stages(only, model, split, classifier=record["classifier"], seed=run.seed)
+    prior = apply_stages(
+        only, model, split, trained_prior(record), classifier=record["classifier"], seed=run.seed
+    )
     model.eval()
     history: list[Epoch] = pd.read_parquet(trained / HISTORY).to_dict("records")  # type: ignore[assignment]
-    history[-1] = measured_again(model, split, record["classifier"], history[-1])
+    history[-1] = measured_again(model, split, record["classifier"], history[-1], prior)
     came_to = Trained(
         mix=run.method.make_mix(len(split.train.classes), split.train.counts()),
         network=record["network"],
         model=model,
         classifier=record["classifier"],
         history=history,
-        tested=lambda: predict(model, split.test, classifier=record["classifier"]),
+        predict=lambda rows: predict(model, rows, classifier=record["classifier"]),
+        prior=prior,
         probabilities=record["probabilities"],
         seconds=record["seconds"],
         hardware=record["hardware"],

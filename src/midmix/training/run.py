@@ -19,10 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from midmix.data import Hierarchy, LabelledFeatures, Ranks, Source
+from midmix.data import Hierarchy, Labelled, LabelledFeatures, Ranks, Source
+from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder
-from midmix.measures import shot_groups
+from midmix.measures import measures_of, shot_groups
 from midmix.methods import Method, Spec
 from midmix.mixing import Mix
 from midmix.models import build, describe, fit_normalization, replace_module
@@ -36,12 +37,15 @@ from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.identity import differences, groups_digest, rows_digest
 from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
+from midmix.training.rule import VALIDATION
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
 
 MODEL, HISTORY, TEST = "model.safetensors", "history.parquet", "test.npz"
 CHECKPOINTS = "checkpoints"
+OWN_PRIOR, RAW = "for the prior of the test rows", "softmax of the logits"
+"""Of which probabilities a result's NLL and ECE are."""
 WORKING = {"claim.json", "claim.json.lock", "progress.json"}
 """What a runner keeps in the folder while it works there."""
 VERSIONS = ("midmix", "torch", "numpy", "accelerate", "datasets", "scikit-learn")
@@ -140,7 +144,7 @@ def check_run(folder: Path) -> None:
     Raises:
         InputError: as `check_folder` does.
     """
-    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, CHECKPOINTS, *WORKING})
+    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, VALIDATION, CHECKPOINTS, *WORKING})
 
 
 def check_runs(runs: Sequence[Run], source: Source) -> None:
@@ -188,7 +192,8 @@ def train_run(
 
     The folder holds `run.json` (the record, written last: its presence says that the run is finished),
     `history.parquet` (a row an evaluated epoch), `test.npz` (logits, features, labels of the test rows at the last
-    epoch) and `model.safetensors`; while the run goes on, `checkpoints/`.
+    epoch), `validation.npz` (logits and labels of held-out rows, where there are some) and `model.safetensors`; while
+    the run goes on, `checkpoints/`.
 
     Raises:
         InputError: for data that cannot be split so, training that diverges, a folder that holds another run or the
@@ -247,6 +252,7 @@ def write_run(
         "classifier": trained.classifier,
         "parameters": 0 if trained.model is None else describe(trained.model).parameters,
         "probabilities": trained.probabilities,
+        "logit_prior": None if trained.prior is None else list(trained.prior.shares),
         "settings": run.settings.as_dict(),
         "seconds": trained.seconds,
         "versions": {name: version(name) for name in VERSIONS},
@@ -254,7 +260,7 @@ def write_run(
     }
     if trained.writes:
         folder.mkdir(parents=True, exist_ok=True)
-        tested = trained.tested()
+        tested = trained.predict(split.test)
         evidence = Evidence.of(
             trained.mix,
             trained.history,
@@ -271,6 +277,10 @@ def write_run(
             pd.DataFrame(trained.history).to_parquet(path)
         with atomic_write(folder / TEST) as path, path.open("wb") as file:
             np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
+        if split.validation is not None:  # what thresholds and calibrations are chosen on
+            held_out = trained.predict(split.validation)
+            with atomic_write(folder / VALIDATION) as path, path.open("wb") as file:
+                np.savez(file, logits=held_out.logits, labels=held_out.labels)
         watching.still_ours()
         RunRecord(**record).write(folder)
     trained.close()
@@ -284,7 +294,8 @@ class Trained:
     Attributes:
         mix: what its rows were mixed by; None where there is no such thing.
         model: None where it cannot be kept as plain data.
-        tested: what it makes of the test rows.
+        predict: what it makes of rows.
+        prior: that its logits answer for; None where it is not known.
         probabilities: whether softmax of its logits are probabilities.
         seconds: of training, evaluations left out.
         hardware: on which it was trained, in words.
@@ -297,7 +308,8 @@ class Trained:
     model: nn.Module | None
     classifier: str | None
     history: list[Epoch]
-    tested: Callable[[], Predictions]
+    predict: Callable[[Labelled], Predictions]
+    prior: LogitPrior | None
     probabilities: bool
     seconds: float
     hardware: str
@@ -316,7 +328,8 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
             model=fitted.model,
             classifier=None,
             history=fitted.history,
-            tested=lambda: fitted.tested,
+            predict=fitted.predict,
+            prior=fitted.prior,
             probabilities=baseline.probabilities,
             seconds=fitted.seconds,
             hardware=hardware(torch.device("cpu")),
@@ -340,10 +353,10 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
         watch=watching.moment,
         stop=watching.stop,
     )
-    history = fit.run()
+    history, prior = fit.run(), fit.fed()
     if run.method.stages:
-        apply_stages(run.method, model, split, classifier=fit.classifier, seed=run.seed)
-        history[-1] = measured_again(model, split, fit.classifier, history[-1])
+        prior = apply_stages(run.method, model, split, prior, classifier=fit.classifier, seed=run.seed)
+        history[-1] = measured_again(model, split, fit.classifier, history[-1], prior)
 
     def close() -> None:
         if fit.accelerator.is_main_process:
@@ -357,8 +370,9 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
         model=model,
         classifier=fit.classifier,
         history=history,
-        tested=lambda: predict(model, split.test, classifier=fit.classifier),
+        predict=lambda rows: predict(model, rows, classifier=fit.classifier),
         probabilities=True,
+        prior=prior,
         seconds=fit.seconds,
         hardware=hardware(fit.accelerator.device),
         writes=fit.accelerator.is_main_process,
@@ -418,9 +432,11 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
             **{
                 name: row[name] for name in ("many", "medium", "few", "nll", "ece", "train_accuracy", "ratio")
             },
+            **{one.name: row[one.name] for one in measures_of("two classes") if one.name in row},  # type: ignore[literal-required]
             "network": record["network"],
             "parameters": record["parameters"],
             "seconds": record["seconds"],
+            "probabilities_for": RAW if record["logit_prior"] is None else OWN_PRIOR,
         }
         for choice, row in chosen_epochs(history).items()
     ]

@@ -8,8 +8,10 @@ import math
 import torch
 from torch import nn
 
+from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.methods import Method, StageData
+from midmix.methods.stages import prior_after
 from midmix.models import replace_module
 from midmix.training.history import Epoch, epoch_record
 from midmix.training.predict import features_of, predict
@@ -17,9 +19,21 @@ from midmix.training.split import Split
 
 
 def apply_stages(
-    method: Method, model: nn.Module, split: Split, *, classifier: str | None, seed: int
-) -> None:
+    method: Method,
+    model: nn.Module,
+    split: Split,
+    trained: LogitPrior | None,
+    *,
+    classifier: str | None,
+    seed: int,
+) -> LogitPrior | None:
     """Puts the classifier that the method's stages make in place of the network's own.
+
+    Args:
+        trained: the prior that the network's logits answer for; None where it is not known.
+
+    Returns:
+        The prior that they answer for afterwards, or None.
 
     Raises:
         InputError: where a stage cannot be done with such a classifier, or such rows.
@@ -32,8 +46,9 @@ def apply_stages(
         held_out = found.features, found.labels
     given = StageData(data.features, data.labels, split.train.counts(), held_out, seed)
     head = features_of(model, num_classes, classifier).classifier(model, num_classes)
-    fresh = _staged(method, copy.deepcopy(head).cpu(), given)
+    fresh, trained = _staged(method, copy.deepcopy(head).cpu(), given, trained)
     replace_module(model, head, fresh.to(next(model.parameters()).device))
+    return trained
 
 
 def rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:
@@ -50,10 +65,12 @@ def rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:
     width = int(getattr(head, "in_features", 1))
     features = torch.rand(len(labels), width, generator=torch.Generator().manual_seed(0))
     held_out = None if split.validation is None else (features, labels)
-    _staged(method, copy.deepcopy(head).cpu(), StageData(features, labels, counts, held_out, seed=0))
+    _staged(method, copy.deepcopy(head).cpu(), StageData(features, labels, counts, held_out, seed=0), None)
 
 
-def measured_again(model: nn.Module, split: Split, classifier: str | None, before: Epoch) -> Epoch:
+def measured_again(
+    model: nn.Module, split: Split, classifier: str | None, before: Epoch, trained: LogitPrior | None
+) -> Epoch:
     """The last epoch again; what was said of its training stays."""
     validation = split.validation
     return epoch_record(
@@ -67,13 +84,17 @@ def measured_again(model: nn.Module, split: Split, classifier: str | None, befor
         learning_rate=before["learning_rate"],
         seconds=before["seconds"],
         geometry=not math.isnan(before["alignment"]),
+        trained=trained,
     )
 
 
-def _staged(method: Method, head: nn.Module, data: StageData) -> nn.Module:
-    """The classifier that the stages make of one, one after the other."""
+def _staged(
+    method: Method, head: nn.Module, data: StageData, trained: LogitPrior | None
+) -> tuple[nn.Module, LogitPrior | None]:
+    """The classifier that the stages make of one, one after the other, and the prior that its logits answer for."""
     for stage in method.make_stages():
         fresh = stage.apply(head, data)
+        trained = prior_after(stage, trained, head, data)
         if getattr(fresh, "bias", 0) is None:  # files of the network's own classifier have one
             fresh.bias = nn.Parameter(torch.zeros(len(data.counts)))
         if type(fresh) is not type(head):  # a file of weights could not be read back into the network
@@ -86,4 +107,4 @@ def _staged(method: Method, head: nn.Module, data: StageData) -> nn.Module:
                 f"{method}: a stage diverged, its weights are not finite; lower its learning_rate"
             )
         head = fresh
-    return head
+    return head, trained

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from midmix.decisions.prior import LogitPrior
 from midmix.errors import InputError
 from midmix.methods.stages.stage import linear
 from midmix.registry import Registry
@@ -19,6 +20,9 @@ Scores = Callable[[Tensor], Tensor]
 
 class Baseline(Protocol):
     """A classifier of fixed features that is fitted by itself: no mix, no loss, no steps.
+
+    One whose logits are log-probabilities says in `balanced` whether classes count alike in its fit, so that they
+    answer for a uniform prior, or as they are frequent in the training rows.
 
     Options that may be `auto` instead of a number stand in a class attribute `auto`.
     """
@@ -42,6 +46,18 @@ BASELINES: Registry[Callable[..., Baseline]] = Registry(
     "baseline", "midmix.baselines", "midmix.methods.baselines"
 )
 """What makes a baseline, by name: ours are in this package."""
+
+
+def logit_prior(baseline: Baseline, counts: Tensor) -> LogitPrior | None:
+    """The prior that softmax of a fitted baseline's logits answers for; None where it is not known.
+
+    Args:
+        counts: training rows `[C]`.
+    """
+    balanced: bool | None = getattr(baseline, "balanced", None)
+    if balanced is None or not baseline.probabilities:
+        return None
+    return LogitPrior.from_counts(torch.ones(len(counts)) if balanced else counts)
 
 
 def arrays(

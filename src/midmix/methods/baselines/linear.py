@@ -41,6 +41,7 @@ class Logistic:
     max_iter: int = 2000
     linear = True
     probabilities = True
+    balanced = True
 
     def __post_init__(self) -> None:
         real("logistic:C", self.C, above=0)
@@ -116,6 +117,7 @@ class Discriminant:
     shrinkage: float | str = "auto"
     linear = True
     probabilities = True
+    balanced = True
 
     def __post_init__(self) -> None:
         if self.shrinkage == "auto":

@@ -41,6 +41,7 @@ class HistGradientBoosting:
     max_leaf_nodes: int = 31
     linear = False
     probabilities = True
+    balanced = True
 
     def __post_init__(self) -> None:
         real("hist-gradient-boosting:learning_rate", self.learning_rate, above=0)

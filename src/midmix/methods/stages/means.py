@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from midmix.decisions.prior import LogitPrior
 from midmix.methods.heads import CosineLinear
-from midmix.methods.stages.stage import STAGES, StageData, all_trained, linear
+from midmix.methods.stages.stage import STAGES, StageData, all_trained, linear, uniform
 
 
 def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
@@ -41,6 +42,10 @@ class NearestClassMean:
     """
 
     cosine: bool = False
+
+    def prior(self, before: LogitPrior | None, head: nn.Module, data: StageData) -> LogitPrior:
+        """Distances know of no frequency."""
+        return uniform(data)
 
     def apply(self, head: nn.Module, data: StageData) -> nn.Module:
         all_trained(data.counts, "ncm")

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from midmix.decisions.prior import LogitPrior
 from midmix.methods.orders import Power
-from midmix.methods.stages.stage import STAGES, StageData, linear, linear_head, rescaled
+from midmix.methods.stages.stage import STAGES, StageData, linear, linear_head, rescaled, uniform
 from midmix.methods.values import real, whole
 
 _BATCH = 128
@@ -41,6 +42,10 @@ class Retrained:
         whole(f"{self.name}:epochs", self.epochs, least=1)
         real(f"{self.name}:learning_rate", self.learning_rate, above=0)
         real(f"{self.name}:weight_decay", self.weight_decay, least=0)
+
+    def prior(self, before: LogitPrior | None, head: nn.Module, data: StageData) -> LogitPrior:
+        """That of the class-balanced draws."""
+        return uniform(data)
 
     def train(
         self, parameters: list[Tensor], logits: Callable[[Tensor], Tensor], inputs: Tensor, data: StageData

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from midmix.decisions.calibrate import fit_calibration
+from midmix.decisions.prior import LogitPrior
 from midmix.methods.stages.stage import (
     STAGES,
     StageData,
@@ -18,6 +19,7 @@ from midmix.methods.stages.stage import (
     linear,
     linear_head,
     rescaled,
+    uniform,
 )
 from midmix.methods.values import real
 
@@ -103,15 +105,28 @@ class LogitAdjustment:
         return self.tau == "auto"
 
     def apply(self, head: nn.Module, data: StageData) -> nn.Module:
-        counts = all_trained(data.counts, "logit_adjustment").to(data.features.device)
-        log_prior = (counts / counts.sum()).log()
+        return self._shifted(head, data, self._tau(head, data))
+
+    def prior(self, before: LogitPrior | None, head: nn.Module, data: StageData) -> LogitPrior | None:
+        """What the logits answered for, divided by `π^τ`."""
+        if before is None:
+            return None
+        own = torch.tensor(before.shares, dtype=torch.float64).log()
+        left = own - self._tau(head, data) * _log_shares(data.counts).cpu()
+        return LogitPrior.from_counts(left.softmax(0))
+
+    def _tau(self, head: nn.Module, data: StageData) -> float:
+        if not isinstance(self.tau, str):
+            return self.tau
 
         def shifted(tau: float) -> nn.Module:
-            return rescaled(head, torch.ones_like(log_prior), -tau * log_prior)
+            return self._shifted(head, data, tau)
 
-        if isinstance(self.tau, str):
-            return shifted(best_balanced(shifted, TAUS, data, "logit_adjustment:tau=auto"))
-        return shifted(self.tau)
+        return best_balanced(shifted, TAUS, data, "logit_adjustment:tau=auto")
+
+    def _shifted(self, head: nn.Module, data: StageData, tau: float) -> nn.Module:
+        log_prior = _log_shares(data.counts).to(data.features.device)
+        return rescaled(head, torch.ones_like(log_prior), -tau * log_prior)
 
 
 @STAGES.register(name="temperature")
@@ -135,11 +150,24 @@ class Temperature:
     needs_validation: ClassVar[bool] = True
 
     def apply(self, head: nn.Module, data: StageData) -> nn.Module:
+        scale = torch.full((len(data.counts),), 1 / self._fitted(head, data), dtype=torch.float64)
+        return rescaled(head, scale, torch.zeros_like(scale))
+
+    def prior(self, before: LogitPrior | None, head: nn.Module, data: StageData) -> LogitPrior | None:
+        """What the logits answered for, to the power `1 / T`: the prior in them is divided with them."""
+        if before is None:
+            return None
+        own = torch.tensor(before.shares, dtype=torch.float64).log()
+        return LogitPrior.from_counts((own / self._fitted(head, data)).softmax(0))
+
+    def _fitted(self, head: nn.Module, data: StageData) -> float:
         features, labels = held_out(data, "temperature")
         with torch.no_grad():
             logits = head(features)
-        classes = logits.shape[1]
         # With every class equally likely what is divided is the logit itself, its prior with it.
-        fitted = fit_calibration(logits, labels, [1 / classes] * classes).temperature
-        scale = torch.full((classes,), 1 / fitted, dtype=torch.float64, device=logits.device)
-        return rescaled(head, scale, torch.zeros_like(scale))
+        return fit_calibration(logits, labels, uniform(data).fed).temperature
+
+
+def _log_shares(counts: Tensor) -> Tensor:
+    known = all_trained(counts, "logit_adjustment")
+    return (known / known.sum()).log()

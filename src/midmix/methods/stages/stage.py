@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from midmix.decisions.prior import LogitPrior
 from midmix.errors import InputError
 from midmix.measures.accuracy import confusion_matrix
 from midmix.registry import Registry
@@ -37,6 +38,9 @@ class StageData:
 class Stage(Protocol):
     """Makes a new classifier of a trained one; the encoder stays as it is.
 
+    A stage may say in a method `prior(before, head, data)` which prior the logits of its classifier answer for, of the
+    `LogitPrior` of the head that it was given, or None; where it does not, nothing is known of it.
+
     A stage that cannot do without held-out rows has `needs_validation = True`, so that this is known before the
     training. Options that may be `auto` instead of a number stand in a class attribute `auto`.
     """
@@ -48,6 +52,26 @@ class Stage(Protocol):
 
 STAGES: Registry[Callable[..., Stage]] = Registry("stage", "midmix.stages", "midmix.methods.stages")
 """What makes a stage, by name: ours are in this package."""
+
+
+def prior_after(
+    stage: Stage, before: LogitPrior | None, head: nn.Module, data: StageData
+) -> LogitPrior | None:
+    """The prior that logits answer for after a stage, or None where it is not known.
+
+    Args:
+        before: that of the head given.
+        head: the one given.
+        data: what the stage was given.
+    """
+    tell: Callable[[LogitPrior | None, nn.Module, StageData], LogitPrior | None] | None
+    tell = getattr(stage, "prior", None)
+    return None if tell is None else tell(before, head, data)
+
+
+def uniform(data: StageData) -> LogitPrior:
+    """All classes alike."""
+    return LogitPrior.from_counts([1.0] * len(data.counts))
 
 
 def linear_head(head: nn.Module, stage: str) -> nn.Linear:
