@@ -177,3 +177,28 @@ def test_features_of_an_encoder_get_a_linear_classifier_and_are_told_so(midmix, 
     assert outcome.code == 0, outcome.err
     assert "network: linear, for 128 measured columns" in outcome.err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["epochs"] == 20
+
+
+def test_controls_are_added_where_they_are_asked_for_and_named_where_they_are_not(midmix, table, tmp_path):
+    common = (
+        "compare",
+        table,
+        "--methods",
+        "mixup+balanced_softmax",
+        "--seeds",
+        1,
+        "--epochs",
+        2,
+        "--width",
+        8,
+    )
+    without = midmix(*common, "--out", tmp_path / "without", "--jobs", 1)
+    assert without.code == 0, without.err
+    said = " ".join((without.out + without.err).split())
+    assert "controls that are not among the lines: erm+balanced_softmax, logistic" in said
+    added = midmix(*common, "--controls", "--out", tmp_path / "added", "--jobs", 1)
+    assert added.code == 0, added.err
+    methods = set(pd.read_parquet(tmp_path / "added" / "results.parquet").method)
+    assert methods == {
+        "mixup+balanced_softmax", "erm+balanced_softmax", "logistic", "ridge", "lda", "hist-gradient-boosting"
+    }  # fmt: skip

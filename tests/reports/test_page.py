@@ -8,10 +8,11 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
 from midmix.errors import InputError
-from midmix.reports import write_report
+from midmix.reports import read_comparison, write_report
 
 LINES = (("erm", "cross_entropy"), ("mixup", "cross_entropy"))
 HOSTILE = "<script>alert(1)</script>"
@@ -92,7 +93,7 @@ def test_the_page_says_how_it_was_made(page):
     text = " ".join(" ".join(_Parser(page.read_text()).text).split())
     for fact in (
         "mlp 64-128-64, 17,226 parameters",
-        "imbalance 50, profile exp, 0.1 of them held out",
+        "imbalance 50, profile exp, ranks fixed, 0.1 of them held out",
         "thirds of the classes by training count",
         f"{1:016x}",
         "torch 2.13.0",
@@ -191,7 +192,7 @@ def test_the_verdict_comes_first_and_ends_with_a_command(page):
     text = _said(page)
     assert text.index("Verdict") < text.index("Results at the last epoch")
     assert "midmix train digits --method" in text
-    assert "--imbalance 50 --validation 0.1 --epochs 12 --learning-rate 0.1" in text
+    assert "--imbalance 50 --ranks fixed --validation 0.1 --epochs 12 --learning-rate 0.1" in text
 
 
 def test_the_page_says_what_became_of_the_runs_health(page):
@@ -277,3 +278,21 @@ def test_the_classes_are_shown_with_their_training_and_test_rows(page):
     # 60 rows of four classes in turn; training rows from 100 down to 2
     for name, rows in {"zero": 100, "three": 2}.items():
         assert f"{name} {rows} · 15" in said
+
+
+def test_figures_by_class_go_by_rank_where_ranks_are_drawn(make_comparison, tmp_path):
+    make_comparison(tmp_path, lines=LINES[:1], seeds=2, rows=60, names=["a", "b", "c", "d"])
+    for file in tmp_path.glob("runs/*/run.json"):
+        about = json.loads(file.read_text())
+        if about["seed"] == 1:
+            about["class_counts"].reverse()
+            about["shots"] = {"many": [3], "medium": [1, 2], "few": [0]}
+            file.write_text(json.dumps(about))
+    comparison = read_comparison(tmp_path)
+    first, second = comparison.runs
+    assert list(comparison.classes.names) == ["rank 1", "rank 2", "rank 3", "rank 4"]
+    assert comparison.classes.counts.tolist() == first.counts.tolist()
+    turned = comparison.subjects[0].outputs[1]
+    assert torch.equal(turned.labels, 3 - second.output.labels)
+    assert torch.equal(turned.logits, second.output.logits.flip(1))
+    assert "go by rank" in write_report(tmp_path).read_text()

@@ -178,7 +178,7 @@ def test_side_by_side_is_in_turn_bit_for_bit(run, tmp_path):
             "network is 'mlp-16' there and 'mlp-8' here",
         ),
         ({"validation": 0.1}, "validation is 0.2 there and 0.1 here"),
-        ({"imbalance": 10.0}, "imbalance is None there and 10.0 here"),
+        ({"imbalance": 3.0}, "imbalance is None there and 3.0 here"),
     ],
 )
 def test_a_folder_of_another_comparison_is_refused(options, said, run, tmp_path):

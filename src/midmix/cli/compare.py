@@ -10,7 +10,8 @@ from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
 from midmix.errors import InputError, unknown
-from midmix.methods import Method, parse_methods
+from midmix.methods import Method, default_lines, missing_controls, parse_methods, with_controls
+from midmix.methods.controls import RECOMMENDED
 from midmix.studies import check_comparison
 from midmix.studies import compare as run_comparison
 
@@ -19,7 +20,8 @@ def compare(
     source: str,
     /,
     *,
-    methods: str = "erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup",
+    methods: str | None = None,
+    controls: bool | None = None,
     seeds: Whole = 3,
     out: Out = Path("comparison"),
     jobs: Whole | None = None,
@@ -43,7 +45,11 @@ def compare(
         data set on the Hugging Face Hub (`owner/name`).
     methods
         Separated by commas, each `METHOD[:option=value…][+loss…][ >> stage]`, such as
-        `balanced-am-mixup:clean_weight=1+balanced_softmax`; `midmix methods` lists the parts.
+        `balanced-am-mixup:clean_weight=1+balanced_softmax`; `midmix methods` lists the parts. [default:
+        cross-entropy, mixup, manifold mixup and AM-mixup in two forms; all but the third with balanced softmax too]
+    controls
+        Add what each method must stand beside: its loss unmixed, its loss with mixup, its pairs at λ = 1, and where
+        rows are features the baselines that are no networks. [default: --controls where --methods is not given]
     seeds
         How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
     jobs
@@ -55,15 +61,23 @@ def compare(
     """
     check_projection(projection)
     check_comparison(out)
-    lines = parse_methods([text for text in methods.split(",") if text.strip()])
+    given = None if methods is None else parse_methods([text for text in methods.split(",") if text.strip()])
+    loaded = data.load(source, **reading.options())
+    introduce(loaded)
+    kind = loaded.train.kind
+    lines = default_lines(kind) if given is None else given
+    if given is not None and controls:
+        lines = with_controls(given, kind)
+    elif given is None and controls is False:
+        lines = parse_methods(RECOMMENDED)
+    elif given is not None and controls is None and (lacking := missing_controls(given, kind)):
+        note(f"controls that are not among the lines: {', '.join(map(str, lacking))}; --controls adds them")
     if baseline is not None:
         texts = [str(line) for line in lines]
         with suppress(InputError):  # one that does not parse is not among them either
             baseline = str(Method.parse(baseline))
         if baseline not in texts:
             raise unknown("baseline", baseline, texts)  # before anything is trained
-    loaded = data.load(source, **reading.options())
-    introduce(loaded)
     settings = settings_for(loaded, training.options())
     with progress_of_runs() as watch:
         run_comparison(

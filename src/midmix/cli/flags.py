@@ -114,8 +114,8 @@ class SplitFlags:
     profile: Literal["exp", "step"] = "exp"
     "How the counts of that subsample fall from the first class to the last."
 
-    ranks: Literal["fixed", "drawn"] = "fixed"
-    "Which class is the most frequent, and so on: in their order, or drawn with each seed."
+    ranks: Literal["drawn", "fixed"] = "drawn"
+    "Its most frequent class, and so on: drawn with each seed, or in their order, as in published long-tailed sets."
 
     validation: float = 0.0
     "Share of the training rows held out to choose an epoch by, beside the last."

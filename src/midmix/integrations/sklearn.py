@@ -37,6 +37,11 @@ PREDICT_ROWS = 8192  # at a time
 class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """An MLP, or a linear head, on feature arrays `[N, D]`, for classes of very different sizes.
 
+    What a claim about the default method must stand beside, on the same rows: its controls, as
+    `midmix.methods.controls_of` lists them (the same `criterion` with `method="erm"` and `method="mixup"`, and
+    `method="balanced-am-mixup:beta=0"`), and scikit-learn's balanced `LogisticRegression`, `RidgeClassifier`,
+    `LinearDiscriminantAnalysis` and `HistGradientBoostingClassifier`; `midmix compare --controls` runs them all.
+
     Features are standardised, in float32; the optimizer is AdamW with a short warm-up and a cosine to 0. Everything
     random follows from `random_state`, and nothing global is touched: neither torch's random state nor its threads.
 

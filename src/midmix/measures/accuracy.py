@@ -15,7 +15,7 @@ from midmix.measures.calibration import bin_confidences, confidences
 from midmix.measures.table import Outputs, declare
 
 BY_COUNT = "many: more than 100 training rows, medium: 20 to 100, few: less than 20"
-BY_THIRDS = "thirds of the classes by training count"
+BY_THIRDS = "thirds of the classes by training count, equal counts together"
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def shot_groups(counts: Tensor | Sequence[int]) -> ShotGroups:
     """Classes with many (> 100), medium (20 to 100) and few (< 20) training rows.
 
     Where one of the three would be empty, the classes are ordered by count instead and cut in thirds: the
-    first and last `round(C / 3)` are many and few, the rest is medium; equal counts keep the order of the
-    classes. Source of the thresholds: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World",
+    first and last `round(C / 3)` are many and few, the rest is medium. Classes of equal count stay together:
+    a cut among them moves to the nearer end of them, of two as near to the one that makes many or few smaller.
+    Source of the thresholds: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World",
     CVPR 2019, section 4.
 
     Args:
@@ -67,8 +68,11 @@ def shot_groups(counts: Tensor | Sequence[int]) -> ShotGroups:
     Example:
         >>> shot_groups([500, 100, 20, 3]).medium
         (1, 2)
-        >>> shot_groups([5000, 500, 50])
-        ShotGroups(rule='thirds of the classes by training count', many=(0,), medium=(1,), few=(2,))
+        >>> shot_groups([5000, 500, 50]).rule
+        'thirds of the classes by training count, equal counts together'
+        >>> step = shot_groups([106] * 5 + [5] * 5)
+        >>> step.many, step.medium, step.few
+        ((0, 1, 2, 3, 4), (), (5, 6, 7, 8, 9))
     """
     rows = [int(count) for count in counts]
     if not rows or min(rows) < 0:
@@ -79,8 +83,11 @@ def shot_groups(counts: Tensor | Sequence[int]) -> ShotGroups:
     if many and medium and few:
         return ShotGroups(BY_COUNT, many, medium, few)
     order = sorted(range(len(rows)), key=lambda c: -rows[c])
-    third = round(len(order) / 3)
-    cuts = order[:third], order[third : len(order) - third], order[len(order) - third :]
+    third, total = round(len(order) / 3), len(order)
+    ends = [0, *(i for i in range(1, total) if rows[order[i]] != rows[order[i - 1]]), total]
+    first = min(ends, key=lambda end: (abs(end - third), end))
+    last = min(ends, key=lambda end: (abs(end - (total - third)), -end))
+    cuts = order[:first], order[first:last], order[last:]
     return ShotGroups(BY_THIRDS, *(tuple(sorted(cut)) for cut in cuts))
 
 

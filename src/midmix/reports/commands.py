@@ -10,7 +10,7 @@ from midmix.data.encoded_features import FEWEST
 from midmix.training.settings import Settings
 
 _SPLIT = ("imbalance", "profile", "ranks", "validation")
-_PLAIN = {"profile": "exp", "ranks": "fixed", "validation": 0.0, "skip_broken": False, "prepare": True}
+_PLAIN = {"profile": "exp", "ranks": "drawn", "validation": 0.0, "skip_broken": False, "prepare": True}
 """What goes without saying beside the settings."""
 _NO_FLAGS = ("source", "seed")
 """Of how a source was read: `midmix train --seed` is that of the run."""
@@ -40,7 +40,7 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
         about: a run's record, `run.json`.
 
     Example:
-        >>> flags_of({"imbalance": 50.0, "profile": "exp", "settings": {"epochs": 30, "network": "mlp"}})
+        >>> flags_of({"imbalance": 50.0, "ranks": "drawn", "settings": {"epochs": 30, "network": "mlp"}})
         ['--imbalance', '50', '--epochs', '30']
     """
     kind: Literal["images", "features"] = "images" if len(about.get("shape", [0])) > 1 else "features"
@@ -49,7 +49,8 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
     # Of many features the default network depends on what is measured of them, so it is always named.
     plain["network"] = None if about.get("shape", [0])[0] >= FEWEST else Settings.for_kind(kind).network
     reading = {k: v for k, v in about.get("reading", {}).items() if k not in _NO_FLAGS}
-    split = {name: about[name] for name in _SPLIT if name in about}
+    said = {"ranks": "fixed", **about}  # of records from before there were drawn ones
+    split = {name: said[name] for name in _SPLIT if name in said}
     if split.get("imbalance") is None:
         split.pop("profile", None)
         split.pop("ranks", None)

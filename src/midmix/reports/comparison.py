@@ -44,6 +44,20 @@ class Run:
         return np.asarray(self.about["class_counts"], dtype=np.int64)
 
     @cached_property
+    def ranking(self) -> np.ndarray:
+        """The classes from most to fewest training rows, ``[C]``; equal ones in their order."""
+        return np.argsort(-self.counts, kind="stable")
+
+    @cached_property
+    def ranked(self) -> Output | None:
+        """The output with classes numbered by rank, the most frequent 0."""
+        if self.output is None:
+            return None
+        ranking = torch.from_numpy(self.ranking)
+        logits = None if self.output.logits is None else self.output.logits[:, ranking]
+        return Output(self.output.features, ranking.argsort()[self.output.labels.long()], logits)
+
+    @cached_property
     def history(self) -> pd.DataFrame | None:
         """A row per evaluated epoch; None where the file is missing."""
         path = self.folder / "history.parquet"
@@ -76,17 +90,29 @@ class Comparison:
         return self.runs[0].about if self.runs else {}
 
     @cached_property
+    def by_rank(self) -> bool:
+        """Whether runs rank the classes differently, so that a figure by class has to be one by rank."""
+        return any(not np.array_equal(run.ranking, self.runs[0].ranking) for run in self.runs)
+
+    @cached_property
     def classes(self) -> Classes:
-        """The classes as the first run has them."""
+        """The classes as the first run has them; the ranks, with their mean counts, where runs differ in them."""
         if not self.runs:
             return Classes([])
-        names = [str(name) for name in self.about.get("classes", [])]
-        return Classes(names, self.runs[0].counts, self.about.get("shots"))
+        first, shots = self.runs[0], self.about.get("shots")
+        if not self.by_rank:
+            return Classes([str(name) for name in self.about.get("classes", [])], first.counts, shots)
+        counts = np.mean([run.counts[run.ranking] for run in self.runs], axis=0).round().astype(np.int64)
+        place = np.argsort(first.ranking)
+        ranked = {group: sorted(int(place[c]) for c in members) for group, members in (shots or {}).items()}
+        return Classes([f"rank {i + 1}" for i in range(len(counts))], counts, ranked or None)
 
     @cached_property
     def subjects(self) -> list[Subject]:
-        """A subject per line, with the test outputs of every seed that kept them."""
-        outputs = [[run.output for run in self.runs_of(line)] for line in self.lines]
+        """A subject per line, with the test outputs of every seed that kept them; by rank where `classes` are ranks."""
+        outputs = [
+            [run.ranked if self.by_rank else run.output for run in self.runs_of(line)] for line in self.lines
+        ]
         return [
             Subject(position, line, [output for output in kept if output is not None])
             for position, (line, kept) in enumerate(zip(self.lines, outputs, strict=True))

@@ -88,6 +88,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         facts=facts(comparison),
         shot_rule=str(comparison.about.get("shot_rule", "")),
         groups=groups,
+        by_rank=comparison.by_rank,
         tests_known=any(member["tested"] for _, members in groups for member in members),
     )
     return save(html, comparison.folder)
@@ -165,7 +166,8 @@ def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
     """The groups of the first run: (group, its classes with their training and test rows)."""
     if not comparison.runs:
         return []
-    run, names = comparison.runs[0], comparison.classes.names
+    run = comparison.runs[0]
+    names = [str(name) for name in run.about.get("classes", [])]
     shots: dict[str, list[int]] = run.about.get("shots", {})
     tested = [""] * len(names)
     if run.output is not None:
@@ -187,7 +189,7 @@ def _drawn(run: Run) -> str:
     parts = [
         "all of the source"
         if imbalance is None
-        else f"imbalance {imbalance:g}, profile {run.about['profile']}"
+        else f"imbalance {imbalance:g}, profile {run.about['profile']}, ranks {run.about.get('ranks', 'fixed')}"
     ]
     return ", ".join([*parts, f"{validation:g} of them held out for validation"] if validation else parts)
 

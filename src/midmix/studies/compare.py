@@ -50,7 +50,7 @@ def compare(
     imbalance: float | None = None,
     profile: Literal["exp", "step"] = "exp",
     validation: float = 0.0,
-    ranks: Ranks = "fixed",
+    ranks: Ranks = "drawn",
     jobs: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = print,
@@ -66,11 +66,11 @@ def compare(
 
     Args:
         source: labelled training and test data.
-        lines: methods with their criteria.
+        lines: methods; `midmix.methods.with_controls` adds what they must stand beside.
         folder: made if it is not there.
         settings: how each network is trained.
         seeds: how many.
-        imbalance, profile, validation, ranks: as `draw_split` takes them.
+        imbalance, profile, validation, ranks: as `draw_split` takes them; published long-tailed sets have fixed ranks.
         jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
 
     Returns:
