@@ -195,10 +195,11 @@ def test_controls_are_added_where_they_are_asked_for_and_named_where_they_are_no
     without = midmix(*common, "--out", tmp_path / "without", "--jobs", 1)
     assert without.code == 0, without.err
     said = " ".join((without.out + without.err).split())
-    assert "controls that are not among the lines: erm+balanced_softmax, logistic" in said
+    assert "controls that are not among the lines: erm+balanced_softmax, discriminant" in said
     added = midmix(*common, "--controls", "--out", tmp_path / "added", "--jobs", 1)
     assert added.code == 0, added.err
     methods = set(pd.read_parquet(tmp_path / "added" / "results.parquet").method)
     assert methods == {
-        "mixup+balanced_softmax", "erm+balanced_softmax", "logistic", "ridge", "lda", "hist-gradient-boosting"
+        "mixup+balanced_softmax", "erm+balanced_softmax", "discriminant", "logistic", "ridge", "lda",
+        "hist-gradient-boosting",
     }  # fmt: skip

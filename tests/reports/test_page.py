@@ -294,5 +294,6 @@ def test_figures_by_class_go_by_rank_where_ranks_are_drawn(make_comparison, tmp_
     assert comparison.classes.counts.tolist() == first.counts.tolist()
     turned = comparison.subjects[0].outputs[1]
     assert torch.equal(turned.labels, 3 - second.output.labels)
+    assert turned.logits is not None
     assert torch.equal(turned.logits, second.output.logits.flip(1))
     assert "go by rank" in write_report(tmp_path).read_text()

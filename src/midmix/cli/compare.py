@@ -24,6 +24,7 @@ def compare(
     controls: bool | None = None,
     seeds: Whole = 3,
     out: Out = Path("comparison"),
+    search: Whole = 0,
     jobs: Whole | None = None,
     baseline: str | None = None,
     projection: Literal["pca", "umap"] = "pca",
@@ -52,6 +53,9 @@ def compare(
         rows are features the baselines that are no networks. [default: --controls where --methods is not given]
     seeds
         How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
+    search
+        Tune every line by so many draws over learning rate, weight decay, epochs and the method's own options, on
+        cross-validated training rows; needs the extra `midmix[search]`. [default: nothing is tuned]
     jobs
         Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
     baseline
@@ -81,7 +85,16 @@ def compare(
     settings = settings_for(loaded, training.options())
     with progress_of_runs() as watch:
         run_comparison(
-            loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **split.options()
+            loaded,
+            lines,
+            out,
+            settings,
+            seeds=seeds,
+            search=search,
+            jobs=jobs,
+            watch=watch,
+            say=note,
+            **split.options(),
         )
     from midmix.reports import (  # after the runs: matplotlib takes a second
         flags_of,
@@ -91,6 +104,8 @@ def compare(
         terminal_table,
         terminal_verdict,
         tested_runs,
+        tuned_commands,
+        tuning_of,
         write_report,
         write_tables,
     )
@@ -98,6 +113,8 @@ def compare(
     comparison = read_comparison(out, baseline)
     results, tested = comparison.results, tested_runs(comparison)
     console.print(terminal_table(results, tested=tested, baseline=baseline))
+    records = [run.about for run in comparison.runs]
+    console.print(tuning_of(records), style="dim", highlight=False)
     if signs := health_of(comparison).signs:
         console.print(terminal_health(signs), highlight=False)
     write_tables(out, baseline=baseline)
@@ -105,7 +122,14 @@ def compare(
     console.print(f"Report: {page}\n", highlight=False, soft_wrap=True)
     flags = flags_of(comparison.about)
     console.print(
-        terminal_verdict(results, tested=tested, baseline=baseline, source=source, flags=flags),
+        terminal_verdict(
+            results,
+            tested=tested,
+            baseline=baseline,
+            source=source,
+            flags=flags,
+            tuned=tuned_commands(records),
+        ),
         highlight=False,
         crop=False,  # a long path in the command stays in one piece
     )

@@ -55,7 +55,7 @@ def with_controls(methods: Iterable[Method], kind: Literal["images", "features"]
     Example:
         >>> lines = with_controls([Method.parse("mixup+ldam")], "features")
         >>> [str(line) for line in lines]
-        ['mixup+ldam', 'erm+ldam', 'logistic', 'ridge', 'lda', 'hist-gradient-boosting']
+        ['mixup+ldam', 'erm+ldam', 'discriminant', 'logistic', 'ridge', 'lda', 'hist-gradient-boosting']
     """
     given = tuple(methods)
     controls = [control for method in given for control in controls_of(method)]
@@ -70,7 +70,7 @@ def default_lines(kind: Literal["images", "features"]) -> tuple[Method, ...]:
         >>> [str(line) for line in default_lines("images")][-2:]
         ['balanced-am-mixup:beta=0', 'balanced-am-mixup:beta=0+balanced_softmax']
         >>> len(default_lines("features"))
-        15
+        16
     """
     return with_controls(map(Method.parse, RECOMMENDED), kind)
 

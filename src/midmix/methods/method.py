@@ -189,6 +189,34 @@ class Method:
             None if data.get("baseline") is None else _spec(data["baseline"]),
         )
 
+    def with_options(self, values: Mapping[str, Any]) -> Method:
+        """The same method with these options set, each named `part:option`; values of other parts are passed over.
+
+        Example:
+            >>> str(Method.parse("mixup+balanced_softmax").with_options({"mixup:alpha": 0.2, "ridge:alpha": 3}))
+            'mixup:alpha=0.2+balanced_softmax'
+        """
+
+        def changed(part: Spec | None) -> Spec | None:
+            if part is None:
+                return None
+            named = {tuple(name.rsplit(":", 1)): value for name, value in values.items()}
+            return part.with_options(
+                {name[-1]: value for name, value in named.items() if name[:-1] == (part.name,)}
+            )
+
+        def kept(parts: tuple[Spec, ...]) -> tuple[Spec, ...]:
+            return tuple(part for part in map(changed, parts) if part is not None)
+
+        return Method(
+            changed(self.mix) or self.mix,
+            kept(self.losses),
+            changed(self.order),
+            changed(self.head),
+            kept(self.stages),
+            changed(self.baseline),
+        )
+
     @property
     def parts(self) -> tuple[tuple[str, Spec], ...]:
         """Every part with its kind."""

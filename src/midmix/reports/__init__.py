@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midmix.reports.analysis import write_analysis
 from midmix.reports.collapse import collapse_measures
-from midmix.reports.commands import flags_of, source_of
+from midmix.reports.commands import flags_of, source_of, tuned_commands, tuning_of
 from midmix.reports.comparison import read_comparison
 from midmix.reports.figures.projection import check_projection
 from midmix.reports.health import health_of, terminal_health
@@ -32,6 +32,8 @@ __all__ = [
     "terminal_verdict",
     "tested_runs",
     "transfer_table",
+    "tuned_commands",
+    "tuning_of",
     "verdict_of",
     "write_analysis",
     "write_report",

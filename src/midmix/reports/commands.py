@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from midmix.data.encoded_features import FEWEST
+from midmix.methods import Method
 from midmix.training.settings import Settings
 
 _SPLIT = ("imbalance", "profile", "ranks", "validation")
@@ -60,6 +61,62 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
         for name, value in given.items()
         if value is not None and value != plain.get(name)
         for part in _flag(name, value)
+    ]
+
+
+def tuned_commands(abouts: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, list[str]]]:
+    """Of the lines that a search chose settings for: the method with its options, and the flags that train it so.
+
+    Args:
+        abouts: records of runs.
+
+    Example:
+        >>> about = {"method": "ridge", "search": {"chosen": {"ridge:alpha": 30.0}}, "settings": {"epochs": 30}}
+        >>> tuned_commands([about])
+        {'ridge': ('ridge:alpha=30', ['--epochs', '30'])}
+    """
+    return {
+        str(about["method"]): (
+            str(Method.parse(about["method"]).with_options(about["search"]["chosen"])),
+            flags_of(about),
+        )
+        for about in abouts
+        if about.get("search")
+    }
+
+
+def tuning_of(abouts: Iterable[Mapping[str, Any]]) -> str:
+    """How lines were tuned, in a sentence; that they were not, too.
+
+    Args:
+        abouts: records of runs.
+
+    Example:
+        >>> tuning_of([{"method": "erm"}])
+        'Nothing was tuned for a line: settings and options are as they were given, or defaults.'
+    """
+    searches = [about["search"] for about in abouts if about.get("search")]
+    if not searches:
+        return "Nothing was tuned for a line: settings and options are as they were given, or defaults."
+    one = searches[0]
+    return (
+        f"Every line was tuned by {one['draws']} draws over learning rate, weight decay, epochs and its own options, "
+        f"by the {one['measure'].replace('_', ' ')} in {one['folds']}-fold cross-validation of {one['rows']}; "
+        "no test row was seen."
+    )
+
+
+def choices_of(abouts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the search chose for each line, a text each.
+
+    Example:
+        >>> choices_of([{"method": "ridge", "search": {"chosen": {"ridge:alpha": 30.0}}}])
+        ['ridge: ridge:alpha 30']
+    """
+    found = {str(about["method"]): about["search"]["chosen"] for about in abouts if about.get("search")}
+    return [
+        f"{line}: " + (", ".join(f"{name} {value:g}" for name, value in chosen.items()) or "as given")
+        for line, chosen in found.items()
     ]
 
 

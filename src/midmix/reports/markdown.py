@@ -11,6 +11,7 @@ from midmix.files import atomic_write
 from midmix.reports.cells import Cell, table_rows
 from midmix.reports.collapse import collapse_measures
 from midmix.reports.columns import Column, collapse_columns, outcome_columns
+from midmix.reports.commands import choices_of, tuning_of
 from midmix.reports.comparison import read_comparison
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.summary import summarise
@@ -66,6 +67,9 @@ def write_tables(folder: Path | str, *, baseline: str | None = None) -> Path:
         names = [column.name for column in columns]
         table = markdown_table(summarise(measured, measures=names, baseline=baseline), "last", columns)
         parts.append(f"## Measures of collapse, test features at the last epoch\n\n{table}")
+    records = [run.about for run in comparison.runs]
+    choices = [f"- {choice}" for choice in choices_of(records)]
+    parts.append("\n".join([tuning_of(records), *([""] if choices else []), *choices]))
     return save_tables(folder, parts, comparison.baseline)
 
 

@@ -13,7 +13,7 @@ from midmix.reports import theme
 from midmix.reports.cells import Row, notes_of, notes_on, table_rows
 from midmix.reports.collapse import collapse_measures
 from midmix.reports.columns import collapse_columns, outcome_columns
-from midmix.reports.commands import flags_of, paste, source_of
+from midmix.reports.commands import choices_of, flags_of, paste, source_of, tuned_commands, tuning_of
 from midmix.reports.comparison import Comparison, Run, read_comparison
 from midmix.reports.figures.projection import Projection
 from midmix.reports.health import health_of
@@ -53,6 +53,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         baseline=comparison.baseline,
         source=source_of(comparison.about),
         flags=flags_of(comparison.about),
+        tuned=tuned_commands(run.about for run in comparison.runs),
     )
     groups = _groups(comparison)
     matrices = [matrix_of(one) for one in pairs if len(one.lines) > 2]
@@ -89,6 +90,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         shot_rule=str(comparison.about.get("shot_rule", "")),
         groups=groups,
         by_rank=comparison.by_rank,
+        tuning=tuning_of(run.about for run in comparison.runs),
         tests_known=any(member["tested"] for _, members in groups for member in members),
     )
     return save(html, comparison.folder)
@@ -129,6 +131,7 @@ def facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("Hardware", _distinct(runs, "hardware")),
         ("Versions", _pairs(runs, "versions")),
         ("Settings", _pairs(runs, "settings")),
+        ("Chosen by the search", choices_of(run.about for run in runs)),
         (
             "Training time",
             [_duration(float(results.drop_duplicates(["method", "seed"])["seconds"].sum()))],

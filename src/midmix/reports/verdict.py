@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ AIMS = {
     "nll": "Likelihood",
 }
 """Measure → what one aims at with it, in the order of the page."""
+TunedCommands = Mapping[str, tuple[str, Sequence[str]]]
+_NONE: TunedCommands = MappingProxyType({})
 _MOST_TIMES = 100.0
 """More test rows than this many times those there are is no advice."""
 
@@ -98,6 +101,7 @@ def verdict_of(
     baseline: str | None = None,
     source: str = "SOURCE",
     flags: Sequence[str] = (),
+    tuned: TunedCommands = _NONE,
 ) -> Verdict:
     """Which line for which aim: overall accuracy, balanced accuracy, rare classes, likelihood, and for two classes
     average precision; those of them that the results have.
@@ -111,6 +115,7 @@ def verdict_of(
         baseline: the line that goes without saying where nobody wins; `erm` by default.
         source: what `midmix train` is to read.
         flags: its further arguments, see `midmix.reports.commands.flags_of`.
+        tuned: method and flags of the lines that were tuned, see `midmix.reports.commands.tuned_commands`.
 
     Raises:
         InputError: no line is called like the baseline.
@@ -128,11 +133,16 @@ def verdict_of(
     baseline = baseline_of(results, baseline)
     columns = [column for column in outcome_columns(results.columns) if column.name in AIMS]
     every = pairs_of(results, columns, tested=tested, baseline=baseline)
-    return verdict_from(every, baseline=baseline, source=source, flags=flags)
+    return verdict_from(every, baseline=baseline, source=source, flags=flags, tuned=tuned)
 
 
 def verdict_from(
-    every: Sequence[Pairs], *, baseline: str, source: str = "SOURCE", flags: Sequence[str] = ()
+    every: Sequence[Pairs],
+    *,
+    baseline: str,
+    source: str = "SOURCE",
+    flags: Sequence[str] = (),
+    tuned: TunedCommands = _NONE,
 ) -> Verdict:
     """The verdict of pairs that are known already; measures that are no aim are passed over."""
     aims = [pairs for pairs in every if pairs.column.name in AIMS and pairs.lines]
@@ -140,7 +150,11 @@ def verdict_from(
     findings = [_finding(pairs, aims) for pairs in aims if len(pairs.lines) > 1]
     lines = list(dict.fromkeys(line for pairs in aims for line in pairs.lines))
     count = max((pairs.count for pairs in aims), default=0)
-    return Verdict(findings, count, _next(findings, lines, baseline, source, flags))
+
+    def command(line: str) -> list[str]:
+        return train_command(source, *tuned.get(line, (line, flags)))
+
+    return Verdict(findings, count, _next(findings, lines, baseline, command))
 
 
 def terminal_verdict(
@@ -150,6 +164,7 @@ def terminal_verdict(
     baseline: str | None = None,
     source: str = "SOURCE",
     flags: Sequence[str] = (),
+    tuned: TunedCommands = _NONE,
 ) -> RenderableType:
     """The verdict for ``rich``, with the next command at its end; arguments as for `verdict_of`.
 
@@ -162,7 +177,7 @@ def terminal_verdict(
         >>> "one seed" in capture.get() and "midmix train digits --method erm" in capture.get()
         True
     """
-    found = verdict_of(results, tested=tested, baseline=baseline, source=source, flags=flags)
+    found = verdict_of(results, tested=tested, baseline=baseline, source=source, flags=flags, tuned=tuned)
     parts: list[RenderableType] = [Text("Verdict", style="bold")]
     for finding in found.findings:
         head = Text(f"{finding.aim}: ")
@@ -284,25 +299,22 @@ def _costs(line: str, pairs: Pairs, aims: Sequence[Pairs]) -> str:
 
 
 def _next(
-    findings: Sequence[Finding], lines: Sequence[str], baseline: str, source: str, flags: Sequence[str]
+    findings: Sequence[Finding], lines: Sequence[str], baseline: str, command: Callable[[str], list[str]]
 ) -> list[Next]:
     """A command for each winner; where there is none, one for a line that nothing is shown to beat."""
     won: dict[str, list[str]] = {}
     for finding in findings:
         if finding.wins:
             won.setdefault(finding.line, []).append(finding.aim.lower())
-    steps = [
-        Next(f"Train {line} (best for {_names(aims)}):", train_command(source, line, flags))
-        for line, aims in won.items()
-    ]
+    steps = [Next(f"Train {line} (best for {_names(aims)}):", command(line)) for line, aims in won.items()]
     if steps:
         return steps
     if findings:
         preferred = next((f for f in findings if f.aim == AIMS["balanced_accuracy"]), findings[0])
         line = baseline if baseline in preferred.rivals else preferred.line
         why = f"No line is shown to beat {line} in {preferred.aim.lower()}; to train it:"
-        return [Next(why, train_command(source, line, flags))]
-    return [Next(f"Train {line}:", train_command(source, line, flags)) for line in lines[:1]]
+        return [Next(why, command(line))]
+    return [Next(f"Train {line}:", command(line)) for line in lines[:1]]
 
 
 def _value(pairs: Pairs, line: str) -> str:

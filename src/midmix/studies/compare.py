@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +13,12 @@ import pandas as pd
 from midmix.data import Ranks, Source
 from midmix.errors import InputError
 from midmix.methods import Method
-from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
+from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
+from midmix.studies.search import FOLDS, check_search
+from midmix.studies.search import search as search_all
 from midmix.training.run import Run, check_runs, finished, result_rows, train_run
 from midmix.training.settings import Settings
+from midmix.training.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def compare(
     profile: Literal["exp", "step"] = "exp",
     validation: float = 0.0,
     ranks: Ranks = "drawn",
+    search: int = 0,
     jobs: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = print,
@@ -71,6 +75,8 @@ def compare(
         settings: how each network is trained.
         seeds: how many.
         imbalance, profile, validation, ranks: as `draw_split` takes them; published long-tailed sets have fixed ranks.
+        search: how many draws over rate, decay, length and the method's options each line is tuned by, see
+            `midmix.studies.search`; 0 tunes nothing. Needs Optuna (`midmix[search]`).
         jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
 
     Returns:
@@ -92,11 +98,18 @@ def compare(
     """
     check_seeds(seeds)
     template = Run(lines[0], 0, settings, imbalance, profile, validation, ranks=ranks)
-    check_runs([replace(template, method=line) for line in lines], source)
-    runs = [replace(template, method=line, seed=seed) for seed in range(seeds) for line in lines]
-    run_all(
-        Classify(source), runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part)
-    )
+    first = [replace(template, method=line) for line in lines]
+    check_runs(first, source)
+    options = RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part)
+    tuned: Mapping[str, Tuned] = {}
+    if search:
+        check_search(search)
+        settle(Classify(source), replace(template, tuned=Tuned(search, FOLDS)), folder)
+        tuned = search_all(template, first, source, search, folder, options)
+    runs = [
+        replace(run, seed=seed, tuned=tuned.get(str(run.method))) for seed in range(seeds) for run in first
+    ]
+    run_all(Classify(source), runs, folder, options)
     return collect(folder, lines)
 
 

@@ -35,6 +35,7 @@ from midmix.studies.packed import pack, unpack
 from midmix.training.fit import StepInfo
 from midmix.training.identity import differences
 from midmix.training.run import Run, Watching
+from midmix.training.tuned import asked
 
 SPECIFICATION, RESULTS, RUNS, LAUNCHERS = "comparison.json", "results.parquet", "runs", "launchers"
 PROGRESS = "progress.json"
@@ -159,6 +160,16 @@ def run_all(task: Task, runs: Sequence[Run], folder: Path, options: RunnerOption
             _in_turn(task, left, folder / RUNS, report, launcher)
         elif left:
             _side_by_side(task, left, folder / RUNS, report, launcher, jobs)
+
+
+def settle(task: Task, run: Run, folder: Path) -> None:
+    """Makes the folder that of a comparison with such runs, before anything is done in it.
+
+    Raises:
+        InputError: where it is another's.
+    """
+    with _launcher(folder, task.source, _specification(task, run)):
+        pass
 
 
 def check_comparison(folder: Path) -> None:
@@ -584,7 +595,7 @@ def _check_runs_of(folder: Path, rows: Callable[[Path], Rows], specification: di
         if not record_path.is_file() or not rows(path):
             continue
         record = read_json(record_path, "a run's record")
-        said = {**record, **record.get("settings", {})}
+        said = asked(record)
         ours = {
             name: value
             for name, value in specification.items()

@@ -47,6 +47,8 @@ class RunRecord:
         classifier: name of its last layer, where the method says it.
         parameters: how many it has; 0 for a baseline whose fit is not kept, so that the run has no model file.
         probabilities: whether softmax of its logits are probabilities.
+        search: what was chosen for the method, by what budget, and the settings as `given` before (`Tuned`); empty
+            where nothing was searched.
         settings: how it was trained; a setting that a record does not name stood at its default.
         seconds: of training, evaluations left out.
         logit_prior: shares `[C]` of the prior that softmax over the logits answers for (`midmix.decisions.LogitPrior`);
@@ -83,6 +85,7 @@ class RunRecord:
     groups: str | None = None
     classifier: str | None = None
     probabilities: bool = True
+    search: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     hardware: str = ""
     health: list[Any] | None = None

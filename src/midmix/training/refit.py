@@ -104,7 +104,7 @@ def refit_run(
 
 
 def _run_of(record: dict[str, Any], folder: Path) -> Run:
-    method = Method.parse(record["method"])
+    method = Method.parse(record["method"]).with_options(record["search"].get("chosen", {}))
     if method.baseline is not None:
         raise InputError(
             f"{folder}: is of {method}, which fits itself; a second stage goes with a trained network"

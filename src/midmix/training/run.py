@@ -41,6 +41,7 @@ from midmix.training.rule import VALIDATION
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
+from midmix.training.tuned import Tuned, asked
 
 MODEL, HISTORY, TEST = "model.safetensors", "history.parquet", "test.npz"
 CHECKPOINTS = "checkpoints"
@@ -60,6 +61,7 @@ class Run:
         seed: of the split, the network's weights, and all draws in training.
         settings: how the network is trained.
         imbalance, profile, ranks, validation, groups: as `draw_split` takes them.
+        tuned: what a search chose for this method, to be set in place of its options and of the settings.
 
     Example:
         >>> Run(Method.parse("am-mixup:beta=0.5"), seed=3, settings=Settings(), imbalance=100).name
@@ -74,6 +76,19 @@ class Run:
     validation: float = 0.0
     groups: Hierarchy | None = None
     ranks: Ranks = "fixed"
+    tuned: Tuned | None = None
+
+    @property
+    def chosen(self) -> Run:
+        """The same run with what the search chose in its method and settings."""
+        if self.tuned is None:
+            return self
+        return replace(
+            self,
+            method=self.tuned.method(self.method),
+            settings=self.tuned.settings(self.settings),
+            tuned=None,
+        )
 
     @property
     def name(self) -> str:
@@ -91,6 +106,7 @@ class Run:
             **({} if self.imbalance is None else {"profile": self.profile, "ranks": self.ranks}),
             "validation": self.validation,
             **({"code": [asdict(code) for code in found]} if (found := self.code()) else {}),
+            **({} if self.tuned is None else {"search_draws": self.tuned.draws}),
             **self.settings.as_dict(),
         }
 
@@ -217,7 +233,7 @@ def train_run(
         _same(run, specification, record, folder)
         return record
     split = run.split(source)
-    trained = _trained(run, split, folder, watching, checkpoint_seconds)
+    trained = _trained(run.chosen, split, folder, watching, checkpoint_seconds)
     return write_run(run, source, split, trained, folder, watching)
 
 
@@ -225,12 +241,12 @@ def write_run(
     run: Run, source: Source, split: Split, trained: Trained, folder: Path, watching: Watching = Watching()
 ) -> dict[str, Any]:
     """Writes what a run came to into its folder, the record last; returns the record."""
-    specification = run.specification(source)
+    specification, chosen = run.specification(source), run.chosen
     counts = split.train.counts()
     shots = shot_groups(counts)
     record = {
         "method": str(run.method),
-        "specification": run.method.as_dict(),
+        "specification": chosen.method.as_dict(),
         "code": [asdict(code) for code in run.code()],
         "seed": run.seed,
         "source": source.name,
@@ -253,7 +269,8 @@ def write_run(
         "parameters": 0 if trained.model is None else describe(trained.model).parameters,
         "probabilities": trained.probabilities,
         "logit_prior": None if trained.prior is None else list(trained.prior.shares),
-        "settings": run.settings.as_dict(),
+        "settings": chosen.settings.as_dict(),
+        "search": {} if run.tuned is None else {**run.tuned.as_dict(), "given": run.settings.as_dict()},
         "seconds": trained.seconds,
         "versions": {name: version(name) for name in VERSIONS},
         "hardware": trained.hardware,
@@ -551,7 +568,7 @@ def _same(run: Run, specification: dict[str, Any], record: dict[str, Any], folde
         "seed": run.seed,
         **specification,
     }
-    theirs = {**record, **record["settings"]}
+    theirs = asked(record)
     # What a record of old does not say was not written down in its time.
     theirs = {name: value for name, value in theirs.items() if value is not None or ours.get(name) is None}
     differ = differences({name: theirs[name] for name in ours if name in theirs}, ours)
