@@ -29,7 +29,7 @@ from torch import nn
 from midmix.data import Labelled
 from midmix.methods import Method
 from midmix.models import build, describe, to_float
-from midmix.training import Fit, Settings, Split, StepInfo
+from midmix.training import Callback, Fit, Settings, Split, StepInfo
 from midmix.training.run import hardware
 from midmix.training.schedule import make_optimizer
 
@@ -132,7 +132,7 @@ def measure(
     parsed = Method.parse(line)
     fit = Fit(
         model, parsed.make_mix(CLASSES, data.counts()), parsed.make_loss(), Split(data, few, None, ""), settings,
-        seed=0, watch=watch,
+        seed=0, callback=Callback(on_step=watch, every=1),
     )  # fmt: skip
     gc.disable()
     fit.run()

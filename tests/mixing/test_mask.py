@@ -31,7 +31,7 @@ from midmix.mixing import (
 from midmix.mixing.mask import box
 from midmix.mixing.saliency import saliency
 from midmix.models import build
-from midmix.training.step import can_divide, mixed_loss
+from midmix.training.step import can_divide, mixed_step
 
 Y = torch.tensor([0, 1, 2, 3, 0, 0, 2])
 
@@ -163,7 +163,8 @@ def test_with_hooks_and_without_the_loss_is_the_same(name):
         assert can_divide(model, mix)
         generator = torch.Generator().manual_seed(3)
         for _ in range(3):
-            loss = mixed_loss(model, mix, x, Y, mix._loss, divided=divided, generator=generator)
+            stepped, _ = mixed_step(model, mix, x, Y, mix._loss, divided=divided, generator=generator)
+            loss = stepped.loss
             loss.backward()
             losses.append((loss.detach(), mix.prior.of_targets(), model.fc.weight.grad.clone()))
     for hooked, plain in zip(losses[:3], losses[3:], strict=True):

@@ -14,7 +14,7 @@ from midmix.data import Labelled, Source, load
 from midmix.losses import Loss
 from midmix.methods import Method
 from midmix.models import build, fit_normalization
-from midmix.training import Fit, Settings, Split
+from midmix.training import Callback, Fit, Settings, Split, StepInfo
 from midmix.training.checkpoint import Checkpoints
 
 CLASSES = ("ant", "bee", "cat")
@@ -147,6 +147,8 @@ def start() -> Start:
         folder: Path | None = None,
         model: torch.nn.Module | None = None,
         loss: Loss | None = None,
+        watch: Callable[[StepInfo], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
         **options: Any,
     ) -> Fit:
         parsed, data = Method.parse(line), source.train
@@ -162,6 +164,7 @@ def start() -> Start:
             settings,
             seed=seed,
             checkpoints=checkpoints,
+            callback=Callback(on_step=watch, stop=stop, every=1),
             **{"checkpoint_seconds": 0.0, **options},
         )
 

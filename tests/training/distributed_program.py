@@ -19,7 +19,7 @@ from midmix.methods import Method
 from midmix.mixing import BetaRatio, Hidden, Mix, Pairing, Ratio
 from midmix.mixing.context import as_loss
 from midmix.models import build
-from midmix.training import ClassBalancedSampler, Fit, Run, Settings, Split, Watching, train_run
+from midmix.training import Callback, ClassBalancedSampler, Fit, Run, Settings, Split, train_run
 from midmix.training.seeds import stream
 
 SEED = 4
@@ -156,9 +156,9 @@ def interrupt_and_resume(folder: Path) -> None:
     settings = replace(SETTINGS, epochs=3, accumulate=2)
     run = Run(Method.parse("balanced-am-mixup+balanced_softmax"), 1, settings)
     told: list[int] = []
-    watching = Watching(moment=lambda moment: told.append(moment.step))
+    callback = Callback(on_step=lambda moment: told.append(moment.step), every=1)
     # Each process has a folder of its own here: only that of the main one may be made.
-    train_run(run, data(), folder / f"of-rank{rank}", watching=watching)
+    train_run(run, data(), folder / f"of-rank{rank}", callback=callback)
     (folder / f"told-rank{rank}").write_text(str(len(told)))
     save, left = Fit._save_if_due, 0
 

@@ -12,7 +12,7 @@ from midmix.errors import InputError
 from midmix.methods import BASELINES, Method
 from midmix.reports import write_report, write_tables
 from midmix.studies import compare
-from midmix.training import Run, Watching, load_model, predict, read_predictions, train_run
+from midmix.training import Callback, Run, load_model, predict, read_predictions, train_run
 from midmix.training.run import MODEL, check_runs, result_rows
 
 
@@ -44,7 +44,7 @@ def test_images_are_refused_before_anything_is_written(short, tmp_path):
 def test_what_a_fit_warns_of_is_said(blobs, short, tmp_path):
     said: list[str] = []
     run = Run(Method.parse("logistic:C=100:max_iter=1"), 0, short)
-    train_run(run, blobs, tmp_path, watching=Watching(say=said.append))
+    train_run(run, blobs, tmp_path, callback=Callback(say=said.append))
     assert any("not at its optimum" in line for line in said)
 
 

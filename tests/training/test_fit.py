@@ -172,14 +172,14 @@ def test_one_row_left_over_makes_no_batch_of_one(short, blobs, start):
     # 88 rows in batches of at most 29: four of 22, not three of 29 and one of 1.
     fit = start(blobs, replace(short, batch_size=29))
     sizes: list[int] = []
-    plan = fit.mix.plan
+    draw = fit.mix.draw
 
-    def watched(labels: Tensor, generator: torch.Generator) -> Plan:
+    def watched(labels: Tensor, generator: torch.Generator, **facts: bool) -> Plan:
         sizes.append(len(labels))
-        drawn: Plan = plan(labels, generator)
+        drawn: Plan = draw(labels, generator, **facts)
         return drawn
 
-    fit.mix.plan = watched
+    fit.mix.draw = watched
     fit.run()
     assert sizes == [22] * 8
 

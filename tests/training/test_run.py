@@ -15,9 +15,9 @@ from midmix.errors import InputError
 from midmix.methods import Method
 from midmix.studies import compare
 from midmix.training import (
+    Callback,
     Run,
     Settings,
-    Watching,
     finished,
     load_model,
     predict,
@@ -105,7 +105,7 @@ def test_an_interrupted_run_does_not_go_on_with_other_rows(part, run, blobs, tmp
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_run(run, blobs, tmp_path, watching=Watching(interrupt), checkpoint_seconds=0)
+        train_run(run, blobs, tmp_path, callback=Callback(interrupt, every=1), checkpoint_seconds=0)
     with pytest.raises(InputError, match=f"checkpoint: is of another run .{part}_rows"):
         train_run(run, moved(blobs, part), tmp_path)
     assert not (tmp_path / "run.json").exists()

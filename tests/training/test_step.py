@@ -12,7 +12,7 @@ import midmix
 from midmix.losses import balanced_softmax
 from midmix.methods import Method
 from midmix.models import build
-from midmix.training.step import can_divide, mixed_loss, step
+from midmix.training.step import can_divide, mixed_step, step
 
 LINES = [
     "erm",
@@ -41,9 +41,9 @@ def test_divided_or_by_hooks_the_loss_the_gradients_and_the_ratio_are_the_same_t
         assert can_divide(model, mix)
         draws = torch.Generator().manual_seed(seed)
         for _ in range(3):  # so that the ratio has seen some accuracy
-            total = mixed_loss(model, mix, x, y, loss, divided=divided, generator=draws)
-            total.backward()
-        found.append([total.detach(), mix.ratio.value, *(p.grad for p in model.parameters())])
+            stepped, _ = mixed_step(model, mix, x, y, loss, divided=divided, generator=draws)
+            stepped.loss.backward()
+        found.append([stepped.loss.detach(), mix.ratio.value, *(p.grad for p in model.parameters())])
         mix.remove()
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)

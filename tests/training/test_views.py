@@ -14,7 +14,7 @@ from midmix.models import build
 from midmix.training import Run
 from midmix.training.augment import prepare_loss
 from midmix.training.run import check_runs
-from midmix.training.step import can_divide, mixed_loss
+from midmix.training.step import can_divide, mixed_step
 
 NAMES = ("supcon", "bcl", "proco")
 
@@ -47,7 +47,8 @@ def test_divided_or_by_hooks_the_loss_and_its_slopes_are_the_same(line, name, ge
         mix = method.make_mix(4, [9, 8, 5, 1]).attach(model, loss=loss)
         draws = torch.Generator().manual_seed(seed)
         divided = divided and can_divide(model, mix)
-        total = mixed_loss(model, mix, x, y, loss, divided=divided, second=second, generator=draws)
+        stepped, _ = mixed_step(model, mix, x, y, loss, divided=divided, second=second, generator=draws)
+        total = stepped.loss
         total.backward()
         found.append([total.detach(), *(p.grad for p in (*model.parameters(), *loss.parameters()))])
         mix.remove()

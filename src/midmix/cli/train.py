@@ -13,7 +13,7 @@ from midmix.cli.measured import measured
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
-from midmix.training import Run, Watching, check_run, read_predictions, train_run
+from midmix.training import Callback, Run, check_run, read_predictions, train_run
 from midmix.training.run import MODEL
 
 
@@ -50,10 +50,13 @@ def train(
     settings = settings_for(loaded, training.options())
     run = Run(line, seed, settings, **split.options())
     with claimed(out) as claim, interruptible() as stop, progress_of_runs() as watch:
-        watching = Watching(
-            lambda moment: watch(Progress(run.name, 0, 1, moment)), note, stop.is_set, claim.check
+        callback = Callback(
+            on_step=lambda moment: watch(Progress(run.name, 0, 1, moment)),
+            say=note,
+            stop=stop.is_set,
+            still_ours=claim.check,
         )
-        record = train_run(run, loaded, out, watching=watching)
+        record = train_run(run, loaded, out, callback=callback)
     predictions = read_predictions(out)
     console.print(
         measured(predictions, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch")

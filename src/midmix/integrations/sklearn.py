@@ -29,7 +29,7 @@ from midmix.mixing import Loss, Mix, RowLoss
 from midmix.models import MLP, fit_normalization
 from midmix.training import Settings
 from midmix.training.schedule import make_optimizer, make_schedule
-from midmix.training.step import can_divide, mixed_loss
+from midmix.training.step import can_divide, mixed_step
 
 PREDICT_ROWS = 8192  # at a time
 
@@ -291,7 +291,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for batch in drawn.tensor_split(_steps(rows, settings)):
             if "progress" in self._loss.needs:
                 self.mix_.observe(progress=min(len(self.loss_curve_) / self.epochs, 1.0))
-            loss = mixed_loss(
+            stepped, _ = mixed_step(
                 self.model_,
                 self.mix_,
                 data.index_select(0, batch),
@@ -301,11 +301,11 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 generator=self._generator,
             )
             self._optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            torch.autograd.backward(stepped.loss)
             self._optimizer.step()
             if schedule is not None:
                 schedule.step()
-            total += loss.detach() * len(batch)
+            total += stepped.loss.detach() * len(batch)
         self.mix_.end_epoch()
         self.model_.eval()
         mean = float(total) / len(drawn)

@@ -143,7 +143,7 @@ class Loss(nn.Module):
     """A loss that is told the whole of a `LossContext`, once a batch. `midmix.losses` puts them together.
 
     Attributes:
-        needs: which of `FACTS` it cannot do without.
+        needs: which of `FACTS` it cannot do without; a training loop may leave out what nobody asks for.
         absorbs: the power of the prior that training with it takes out of the logits: `softmax(logits)` answers for a
             prior in proportion to `π^(1 - absorbs)`. 0 for cross-entropy, 1 for balanced softmax.
     """
@@ -188,17 +188,20 @@ def mean_over_targets(context: LossContext, of_labels: Callable[[Tensor], Tensor
     Raises:
         InputError: where the losses are not one a row.
     """
-    losses = []
-    for labels, weight in context.targets:
-        row = of_labels(labels)
-        if row.shape != labels.shape:
-            raise InputError(
-                f"loss: returned shape {tuple(row.shape)} for {len(labels)} rows; "
-                "a per-sample loss is needed, such as CrossEntropyLoss(reduction='none')"
-            )
-        losses.append(weight * row)
-    total = losses[0].sum() if len(losses) == 1 else torch.stack(losses).sum()
-    return total / max(len(context.logits), 1)
+    rows = len(context.logits)
+    if len(context.targets) == 1 and rows:  # of weight 1, since the weights of a row sum to 1
+        return _checked(of_labels(context.targets[0][0]), rows).mean()
+    losses = [weight * _checked(of_labels(labels), rows) for labels, weight in context.targets]
+    return torch.stack(losses).sum() / max(rows, 1)
+
+
+def _checked(losses: Tensor, rows: int) -> Tensor:
+    if losses.shape != (rows,):
+        raise InputError(
+            f"loss: returned shape {tuple(losses.shape)} for {rows} rows; "
+            "a per-sample loss is needed, such as CrossEntropyLoss(reduction='none')"
+        )
+    return losses
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -8,9 +8,14 @@ import torch
 from torch import Tensor, nn
 
 
+def alone() -> bool:
+    """Whether this is the only process: none of `torch.distributed` has to be asked."""
+    return not (torch.distributed.is_available() and torch.distributed.is_initialized())
+
+
 def over_processes(counts: Tensor) -> Tensor:
     """The sum of `counts` over all processes of `torch.distributed`, or `counts` where there is one only."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if not alone():
         counts = counts.clone()
         torch.distributed.all_reduce(counts)
     return counts
@@ -34,8 +39,12 @@ class DecayedCounts(nn.Module):
     @torch.no_grad()
     def add(self, counts: Tensor, samples: int | Tensor) -> None:
         """Adds `counts`, which stand for `samples` new samples (over all processes)."""
-        fade = torch.as_tensor(samples, dtype=torch.float32, device=self.counts.device) / -self.window
-        self.counts.mul_(fade.exp()).add_(counts.to(self.counts))
+        # Both in float64, so that a number and a tensor give the same float32.
+        if isinstance(samples, int):
+            self.counts.mul_(math.exp(-samples / self.window))
+        else:
+            self.counts.mul_((samples.double() / -self.window).exp().to(self.counts))
+        self.counts.add_(counts)
 
     def extra_repr(self) -> str:
         window = "" if math.isinf(self.window) else f", window={self.window:g}"

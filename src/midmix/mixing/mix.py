@@ -32,10 +32,12 @@ class Batch:
 
     Attributes:
         plan: as `Mix.plan` draws it.
+        clean_logits: `[B, C]` of the unmixed rows, without a gradient; None where the mix has not looked at them.
     """
 
     def __init__(self, mix: Mix, plan: Plan) -> None:
         self._mix, self.plan = mix, plan
+        self.clean_logits: Tensor | None = None
 
     def loss(
         self, logits: Tensor, loss: Loss | RowLoss | None = None, *, views: Views | None = None
@@ -49,6 +51,9 @@ class Batch:
             raise InputError(
                 "loss: another batch's block has begun since; take a batch's loss before the next one"
             )
+        if self.plan.clean is not None or not self.plan.mixes:
+            mixed, clean = self.plan.split(logits.detach())
+            self.clean_logits = mixed if clean is None else clean
         return self._mix.loss(logits, loss, views=views)
 
 
@@ -156,14 +161,36 @@ class Mix(nn.Module):
             InputError: for labels that are not whole numbers of one dimension in `[0, C)`; as `Plan.lay` does.
         """
         self._check(labels)
+        return self.draw(labels, generator, inputs=inputs, answer=answer)
+
+    def draw(
+        self,
+        labels: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        inputs: Tensor | None = None,
+        answer: Callable[[Tensor], Tensor] | None = None,
+        prior: bool = True,
+    ) -> Plan:
+        """`plan` without its checks, for loops whose labels are known to be classes.
+
+        Args:
+            labels: `[B]` int64 in `[0, C)`.
+            generator, inputs, answer: as in `plan`.
+            prior: whether the loss will ask for the prior. Targets are counted either way.
+        """
         if not self.training:
             return self._unmixed(labels)
+        if not getattr(self.pairing, "mixes", True):
+            self.prior.count_unmixed(labels)
+            site = draw_index(self._sites, generator)
+            return Plan.unmixed(labels, blend=self.blend, site=site, **self._known(prior))
         plan = replace(self._draw(labels, generator), site=draw_index(self._sites, generator))
         if plan.unlaid is None:
-            return self._counted(plan)
+            return self._counted(plan, prior)
         if self.clean_weight:  # the site adds the clean rows when it lays the mask
             plan = replace(plan, clean=CleanTerm(self.clean_weight))
-        return plan if inputs is None else self._counted(plan.lay(inputs, answer))
+        return plan if inputs is None else self._counted(plan.lay(inputs, answer), prior)
 
     def _draw(self, labels: Tensor, generator: torch.Generator | None) -> Plan:
         """Who is mixed with whom, how much and under whose label."""
@@ -175,9 +202,8 @@ class Mix(nn.Module):
         def relabel(weight: Tensor) -> Plan:
             return self.labels(labels, partner, weight, **self._facts(self.labels))
 
-        mixes = getattr(self.pairing, "mixes", True)
-        plan = replace(relabel(weight), blend=self.blend, mixes=mixes)
-        if self.mask is None or not mixes:
+        plan = replace(relabel(weight), blend=self.blend)
+        if self.mask is None:
             return plan
         return replace(plan, unlaid=Unlaid(self.mask, seed_of(generator), relabel))
 
@@ -187,13 +213,18 @@ class Mix(nn.Module):
             return {}
         return {"counts": self.prior.of_data() if self._counts is None else self._counts}
 
-    def _counted(self, plan: Plan) -> Plan:
+    def _counted(self, plan: Plan, prior: bool = True) -> Plan:
         """The plan with what is known when its targets, too, have been counted."""
         self.prior.count(plan)
-        clean = CleanTerm(self.clean_weight, self.prior.of_data()) if self.clean_weight else None
-        return replace(
-            plan, prior=self.prior.of_targets(), clean=clean, counts=self._counts, progress=self._told
-        )
+        return replace(plan, **self._known(prior))
+
+    def _known(self, prior: bool) -> dict[str, Any]:
+        return {
+            "prior": self.prior.of_targets() if prior else None,
+            "clean": CleanTerm(self.clean_weight, self.prior.of_data()) if self.clean_weight else None,
+            "counts": self._counts,
+            "progress": self._told,
+        }
 
     @property
     def _told(self) -> Tensor | None:
@@ -335,6 +366,7 @@ class Mix(nn.Module):
         with attachment.run(plan):
             yield batch
         self._settle(attachment)
+        batch.clean_logits = attachment.clean_logits
         if attachment.clean_logits is not None and self.training:
             self.observe(attachment.clean_logits, labels)
 
@@ -401,8 +433,7 @@ class Mix(nn.Module):
         return self
 
     def _unmixed(self, labels: Tensor) -> Plan:
-        plan = Plan.unmixed(labels, prior=self.prior.of_data())
-        return replace(plan, counts=self._counts, progress=self._told)
+        return Plan.unmixed(labels, prior=self.prior.of_data(), counts=self._counts, progress=self._told)
 
     def _check_parts(self, site: Site) -> None:
         """Raises where parts cannot go together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,17 +119,12 @@ class Plan:
     unlaid: Unlaid | None = None
 
     @classmethod
-    def unmixed(cls, labels: Tensor, prior: Tensor | None = None) -> Plan:
-        """The plan that leaves every row of the batch as it is, under its own label."""
-        ones = torch.ones(len(labels), device=labels.device)
-        return cls(
-            labels,
-            torch.arange(len(labels), device=labels.device),
-            ones,
-            ((labels, ones),),
-            prior=prior,
-            mixes=False,
-        )
+    def unmixed(cls, labels: Tensor, **facts: Any) -> Plan:
+        """The plan that leaves every row of the batch as it is, under its own label; `facts` as the attributes."""
+        rows = len(labels)
+        ones = torch.ones(rows, device=labels.device)
+        partner = torch.arange(rows, device=labels.device)
+        return cls(labels, partner, ones, ((labels, ones),), mixes=False, **facts)
 
     @torch.no_grad()
     def lay(self, features: Tensor, answer: Callable[[Tensor], Tensor] | None = None) -> Plan:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
-from midmix.mixing.counts import DecayedCounts, over_processes
+from midmix.mixing.counts import DecayedCounts, alone, over_processes
 from midmix.mixing.plan import Plan
 
 WINDOW = 100_000  # samples; long, because a class with one sample in ten thousand must be remembered
@@ -64,14 +64,25 @@ class Prior(nn.Module):
     @torch.no_grad()
     def count(self, plan: Plan) -> None:
         """Counts the targets of a plan, and the labels of its batch."""
-        classes = len(self.targets.counts)
-        fresh = torch.zeros(2, classes, device=plan.labels.device)
+        data = _ones_by_class(plan.labels, self.data.counts)
+        targets = torch.zeros_like(data)
         for labels, weight in plan.targets:
-            fresh[0].scatter_add_(0, labels, weight)
-        fresh[1].scatter_add_(0, plan.labels, torch.ones_like(plan.labels, dtype=torch.float32))
-        fresh = over_processes(fresh)
-        self.targets.add(fresh[0], fresh[1].sum())
-        self.data.add(fresh[1], fresh[1].sum())
+            targets.scatter_add_(0, labels, weight)
+        self._add(targets, data, len(plan.labels))
+
+    @torch.no_grad()
+    def count_unmixed(self, labels: Tensor) -> None:
+        """Counts a batch whose targets are its own labels; where the data's prior is known, they change nothing."""
+        if self.given is None:
+            data = _ones_by_class(labels, self.data.counts)
+            self._add(data, data, len(labels))
+
+    def _add(self, targets: Tensor, data: Tensor, samples: int | Tensor) -> None:
+        if not alone():
+            targets, data = over_processes(torch.stack([targets, data]))
+            samples = data.sum()
+        self.targets.add(targets, samples)
+        self.data.add(data, samples)
 
     def of_targets(self) -> Tensor:
         """Shares `[C]` of the classes among targets."""
@@ -86,6 +97,11 @@ class Prior(nn.Module):
     def of_data(self) -> Tensor:
         """Shares `[C]` of the classes among the data's rows."""
         return self.data.counts / self.data.counts.sum() if self.given is None else self.given
+
+
+def _ones_by_class(labels: Tensor, like: Tensor) -> Tensor:
+    ones = torch.ones(len(labels), device=labels.device)
+    return torch.zeros(len(like), device=labels.device).scatter_add_(0, labels, ones)
 
 
 def _counts(given: Sequence[int] | Tensor, num_classes: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError, unknown
-from midmix.mixing.counts import DecayedCounts, over_processes
+from midmix.mixing.counts import DecayedCounts, alone, over_processes
 from midmix.mixing.curve import Curve, ExponentialCurve
 from midmix.mixing.random import symmetric_beta, uniform
 
@@ -251,13 +251,19 @@ class AccuracyRatio(Ratio):
                 "Where the classifier answers something else, tell the accuracy: accuracy='given' and "
                 "mix.observe(accuracy=…)"
             )
-        right = (logits.argmax(-1) == labels).float()
-        cells = labels if self.balanced else torch.zeros_like(labels)
-        counts = self.tally.counts.new_zeros(self.tally.counts.shape, device=labels.device)
-        counts[0].scatter_add_(0, cells, right)
-        counts[1].scatter_add_(0, cells, torch.ones_like(right))
-        counts = over_processes(counts)
-        self.tally.add(counts, counts[1].sum())
+        right = logits.argmax(-1) == labels
+        if self.balanced:
+            seen = torch.stack([right.float(), torch.ones_like(right, dtype=torch.float32)])
+            shape = self.tally.counts.shape
+            counts = torch.zeros(shape, device=labels.device).scatter_add_(1, labels.expand(2, -1), seen)
+        else:
+            hits = right.sum()
+            counts = torch.stack([hits, torch.full_like(hits, len(labels))])[:, None]
+        samples: int | Tensor = len(labels)
+        if not alone():
+            counts = over_processes(counts)
+            samples = counts[1].sum()
+        self.tally.add(counts, samples)
         if self.source == "running":
             self._publish()
 
@@ -274,12 +280,9 @@ class AccuracyRatio(Ratio):
 
     def _publish(self) -> None:
         right, rows = self.tally.counts
-        seen = rows > 0
-        # Classes not seen yet have no accuracy, and no say; before the first batch there is none at all.
-        mean = torch.where(
-            seen, right / rows.clamp_min(torch.finfo(rows.dtype).tiny), 0
-        ).sum() / seen.sum().clamp_min(1)
-        self.accuracy.copy_(torch.where(seen.any(), mean.clamp(0, 1), self.accuracy))
+        # Classes not seen yet are NaN and have no say; before the first batch there is no accuracy at all.
+        mean = (right / rows).nanmean().clamp_max(1)
+        self.accuracy.copy_(torch.where(mean.isnan(), self.accuracy, mean))
 
     def extra_repr(self) -> str:
         return f"{self.curve}, accuracy={self.source}, balanced={self.balanced}"

@@ -35,7 +35,7 @@ class Classify:
             run,
             self.source,
             folder,
-            watching=attempt.watching(),
+            callback=attempt.callback(),
             checkpoint_seconds=attempt.checkpoint_seconds,
         )
 

@@ -32,9 +32,9 @@ from midmix.files import atomic_write, check_folder, read_json, remove_parts
 from midmix.methods import Method
 from midmix.studies.claims import CLAIM, Claim, Heart, Owner, living, locked
 from midmix.studies.packed import pack, unpack
-from midmix.training.fit import StepInfo
+from midmix.training.callback import Callback, StepInfo
 from midmix.training.identity import differences
-from midmix.training.run import Run, Watching
+from midmix.training.run import Run
 from midmix.training.tuned import asked
 
 SPECIFICATION, RESULTS, RUNS, LAUNCHERS = "comparison.json", "results.parquet", "runs", "launchers"
@@ -68,9 +68,9 @@ class Attempt:
     still_ours: Callable[[], None]
     checkpoint_seconds: float
 
-    def watching(self) -> Watching:
+    def callback(self) -> Callback:
         """The part of it that the training loop takes."""
-        return Watching(self.moment, self.say, self.stop, self.still_ours)
+        return Callback(on_step=self.moment, say=self.say, stop=self.stop, still_ours=self.still_ours)
 
 
 class Task(Protocol):

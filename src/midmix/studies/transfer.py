@@ -27,10 +27,11 @@ from midmix.studies.compare import check_seeds
 from midmix.studies.linear_probe import STRENGTHS, LinearProbe, linear_probe
 from midmix.studies.neighbours_probe import neighbour_votes
 from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
+from midmix.training.callback import Callback
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit
 from midmix.training.predict import features_of, predict
-from midmix.training.run import HISTORY, Run, Watching, check_runs, load_model, train_run
+from midmix.training.run import HISTORY, Run, check_runs, load_model, train_run
 from midmix.training.settings import Settings
 from midmix.training.split import Split
 
@@ -89,8 +90,8 @@ class Transfer:
         return {"finetune_epochs": self.finetune_epochs}
 
     def carry_out(self, run: Run, folder: Path, attempt: Attempt) -> None:
-        watching, checkpoint_seconds = attempt.watching(), attempt.checkpoint_seconds
-        model, pretraining = self._encoder(run, folder, watching, checkpoint_seconds)
+        callback, checkpoint_seconds = attempt.callback(), attempt.checkpoint_seconds
+        model, pretraining = self._encoder(run, folder, callback, checkpoint_seconds)
         split = replace(run, groups=None).split(self.source)
         probed = _probe(split, *(self._features(model, run, data) for data in _parts(split)))
         row = {
@@ -105,7 +106,7 @@ class Transfer:
         }
         if self.finetune_epochs:
             row["finetuned_accuracy"] = self._finetuned(
-                model, run, split, folder, watching, checkpoint_seconds
+                model, run, split, folder, callback, checkpoint_seconds
             )
         measured = within_groups(
             probed.features,
@@ -136,7 +137,7 @@ class Transfer:
         return transfer_rows(folder)
 
     def _encoder(
-        self, run: Run, folder: Path, watching: Watching, checkpoint_seconds: float
+        self, run: Run, folder: Path, callback: Callback, checkpoint_seconds: float
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The network after its training on the groups, and what the results say of that."""
         if run.method == LOWER:
@@ -146,7 +147,7 @@ class Transfer:
             return model.eval(), {
                 "epoch": 0, "coarse_accuracy": math.nan, "train_accuracy": math.nan, "ratio": math.nan, "seconds": 0.0,
             }  # fmt: skip
-        record = train_run(run, self.source, folder, watching=watching, checkpoint_seconds=checkpoint_seconds)
+        record = train_run(run, self.source, folder, callback=callback, checkpoint_seconds=checkpoint_seconds)
         model, _ = load_model(folder, trust=True)  # what this very run was made by
         last = pd.read_parquet(folder / HISTORY).iloc[-1]
         return model, {
@@ -168,7 +169,7 @@ class Transfer:
         run: Run,
         split: Split,
         folder: Path,
-        watching: Watching,
+        callback: Callback,
         checkpoint_seconds: float,
     ) -> float:
         """Test accuracy after training all on the fine labels: a fresh classifier, a tenth of the rate."""
@@ -191,7 +192,7 @@ class Transfer:
             if not name.startswith(f"{head}.") and value.shape == fresh[name].shape
         }
         model.load_state_dict(kept, strict=False)
-        checkpoints = Checkpoints(folder / "finetuning", watching.say)
+        checkpoints = Checkpoints(folder / "finetuning", callback.say)
         fit = Fit(
             model,
             recipe("erm", len(split.train.classes), site=run.method.classifier),
@@ -201,7 +202,7 @@ class Transfer:
             seed=run.seed,
             checkpoints=checkpoints,
             checkpoint_seconds=checkpoint_seconds,
-            watch=watching.moment,
+            callback=callback,
         )
         history = fit.run()
         fit.mix.remove()

@@ -1,13 +1,13 @@
 """One training loop for every mix, criterion and network: one run."""
 
-from midmix.training.fit import Fit, StepInfo
+from midmix.training.callback import Callback, StepInfo
+from midmix.training.fit import Fit
 from midmix.training.predict import Predictions, predict, predict_logits
 from midmix.training.record import preparation_of
 from midmix.training.refit import refit_run
 from midmix.training.rule import estimated_prior, positive_of, run_rule, trained_prior
 from midmix.training.run import (
     Run,
-    Watching,
     check_run,
     finished,
     load_model,
@@ -20,6 +20,7 @@ from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 
 __all__ = [
+    "Callback",
     "ClassBalancedSampler",
     "Fit",
     "Predictions",
@@ -27,7 +28,6 @@ __all__ = [
     "Settings",
     "Split",
     "StepInfo",
-    "Watching",
     "check_run",
     "draw_split",
     "estimated_prior",

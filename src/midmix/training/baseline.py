@@ -96,7 +96,7 @@ def fit_baseline(
     prior = logit_prior(baseline, split.train.counts())
     row = epoch_record(
         epoch=1,
-        train=predictions(split.train),
+        train_accuracy=predictions(split.train).accuracy(),
         test=predictions(split.test),
         validation=None if split.validation is None else predictions(split.validation),
         counts=split.train.counts().tolist(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from midmix.data import Labelled
 
 
-def fetch(data: Labelled, batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def fetch(data: Labelled, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """Each batch's rows and inputs; rows that must be decoded are, while the batch before is trained on."""
     inputs = data.inputs
     if isinstance(inputs, Tensor):

@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +30,9 @@ from midmix.models import build, describe, fit_normalization, replace_module
 from midmix.registry import Code, code_of, is_reference
 from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.baseline import LINEAR, check_baseline, fit_baseline
+from midmix.training.callback import UNWATCHED, Callback
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.fit import Fit, StepInfo
+from midmix.training.fit import Fit
 from midmix.training.health import Evidence, examine
 from midmix.training.history import Epoch, chosen_epochs
 from midmix.training.identity import differences, groups_digest, rows_digest
@@ -132,18 +133,6 @@ class Run:
         return _network(self.settings, self.method, split.train.shape, len(split.train.classes), self.seed)
 
 
-@dataclass(frozen=True)
-class Watching:
-    """Who is told what while a run goes on."""
-
-    moment: Callable[[StepInfo], None] | None = None
-    say: Callable[[str], None] = field(default=print)
-    stop: Callable[[], bool] = lambda: False
-    "Whether to write a checkpoint and end with KeyboardInterrupt."
-    still_ours: Callable[[], None] = lambda: None
-    "Raises where the folder has become another's; asked before each writing."
-
-
 def finished(folder: Path) -> dict[str, Any] | None:
     """The record of the run in this folder, or None where none has finished there.
 
@@ -199,7 +188,7 @@ def train_run(
     source: Source,
     folder: Path,
     *,
-    watching: Watching = Watching(),
+    callback: Callback = UNWATCHED,
     checkpoint_seconds: float = 30.0,
 ) -> dict[str, Any]:
     """Trains one run into its folder, from its last whole checkpoint where it was interrupted; returns its record.
@@ -233,12 +222,12 @@ def train_run(
         _same(run, specification, record, folder)
         return record
     split = run.split(source)
-    trained = _trained(run.chosen, split, folder, watching, checkpoint_seconds)
-    return write_run(run, source, split, trained, folder, watching)
+    trained = _trained(run.chosen, split, folder, callback, checkpoint_seconds)
+    return write_run(run, source, split, trained, folder, callback)
 
 
 def write_run(
-    run: Run, source: Source, split: Split, trained: Trained, folder: Path, watching: Watching = Watching()
+    run: Run, source: Source, split: Split, trained: Trained, folder: Path, callback: Callback = UNWATCHED
 ) -> dict[str, Any]:
     """Writes what a run came to into its folder, the record last; returns the record."""
     specification, chosen = run.specification(source), run.chosen
@@ -287,7 +276,7 @@ def write_run(
             stages=bool(run.method.stages),
         )
         record["health"] = [finding.as_dict() for finding in examine(evidence)]
-        watching.still_ours()
+        callback.still_ours()
         if trained.model is not None:
             _save_model(trained.model, folder / MODEL)
         with atomic_write(folder / HISTORY) as path:
@@ -298,7 +287,7 @@ def write_run(
             held_out = trained.predict(split.validation)
             with atomic_write(folder / VALIDATION) as path, path.open("wb") as file:
                 np.savez(file, logits=held_out.logits, labels=held_out.labels)
-        watching.still_ours()
+        callback.still_ours()
         RunRecord(**record).write(folder)
     trained.close()
     return record
@@ -334,11 +323,11 @@ class Trained:
     close: Callable[[], None]
 
 
-def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoint_seconds: float) -> Trained:
+def _trained(run: Run, split: Split, folder: Path, callback: Callback, checkpoint_seconds: float) -> Trained:
     """Trains as the method says: a network by steps, a baseline by itself."""
     baseline = run.method.make_baseline()
     if baseline is not None:
-        fitted = fit_baseline(run.method, baseline, split, run.seed, watching.say)
+        fitted = fit_baseline(run.method, baseline, split, run.seed, callback.say)
         return Trained(
             mix=None,
             network=LINEAR if fitted.model is not None else run.method.parts[0][1].name,
@@ -356,7 +345,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
     model = run.network(split)
     rehearse_stages(run.method, model, split)
     fit_normalization(model, split.train.inputs)
-    checkpoints = Checkpoints(folder / CHECKPOINTS, watching.say, watching.still_ours)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, callback.say, callback.still_ours)
     fit = Fit(
         model,
         run.method.make_mix(len(split.train.classes), split.train.counts()),
@@ -367,8 +356,7 @@ def _trained(run: Run, split: Split, folder: Path, watching: Watching, checkpoin
         seed=run.seed,
         checkpoints=checkpoints,
         checkpoint_seconds=checkpoint_seconds,
-        watch=watching.moment,
-        stop=watching.stop,
+        callback=callback,
     )
     history, prior = fit.run(), fit.fed()
     if run.method.stages:

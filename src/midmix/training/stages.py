@@ -75,7 +75,7 @@ def measured_again(
     validation = split.validation
     return epoch_record(
         epoch=int(before["epoch"]),
-        train=predict(model, split.train, classifier=classifier),
+        train_accuracy=predict(model, split.train, classifier=classifier).accuracy(),
         test=predict(model, split.test, classifier=classifier),
         validation=None if validation is None else predict(model, validation, classifier=classifier),
         counts=split.train.counts().tolist(),

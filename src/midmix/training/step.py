@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from midmix.mixing import Features, Input, Loss, Mix, Plan
 from midmix.mixing.attachment import evaluating
 from midmix.mixing.context import Views, as_loss
 from midmix.training.augment import views_by_hooks
+
+PRIOR = frozenset({"prior", "counts"})  # who asks for counts takes those of the targets where they are known
 
 
 @runtime_checkable
@@ -108,10 +110,10 @@ def step(
         named = {f"model.{name}": value for name, value in parameters.items()}
         found: Stepped = functional_call(stepper, named, (inputs, plan))
         return found
-    assert isinstance(model, Divided)
-    own = model.features(plan.apply(inputs) if mix_input else inputs)
+    divided = cast(Divided, model)
+    own = divided.features(plan.apply(inputs) if mix_input else inputs)
     features = own if mix_input else plan.apply(own)
-    logits: Tensor = model.fc(features)
+    logits: Tensor = divided.fc(features)
     seen: Tensor | None = None
     if plan.clean is not None:
         seen = logits[len(plan.partner) :].detach()
@@ -119,25 +121,25 @@ def step(
         seen = logits.detach()
     elif clean and not mix_input:
         with torch.no_grad():
-            seen = model.fc(own)
+            seen = divided.fc(own)
     judge = as_loss(loss)
     needs = {"features", "head"} & judge.needs
     views: Views | None = None
     if second is not None:
-        first = model.features(inputs) if mix_input else own
-        views = Views(torch.stack([first, model.features(second.inputs)]), plan.labels, second.prior)
+        first = divided.features(inputs) if mix_input else own
+        views = Views(torch.stack([first, divided.features(second.inputs)]), plan.labels, second.prior)
     total = plan.loss(
         logits,
         judge,
         features=features if needs else None,
-        head=model.fc if needs else None,
+        head=divided.fc if needs else None,
         generator=generator,
         views=views,
     )
     return Stepped(total, seen)
 
 
-def mixed_loss(
+def mixed_step(
     model: nn.Module,
     mix: Mix,
     inputs: Tensor,
@@ -148,8 +150,8 @@ def mixed_loss(
     second: Tensor | None = None,
     generator: torch.Generator | None = None,
     network: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """The loss of a training batch by the mix that is attached to its model; the mix is shown the clean logits.
+) -> tuple[Stepped, Plan]:
+    """A step by the mix that is attached to its model, which is shown the clean logits; and the plan that was drawn.
 
     Args:
         model: a network in training mode.
@@ -167,8 +169,14 @@ def mixed_loss(
         with mix(labels, generator) as batch:
             logits = (model if network is None else network)(inputs)
         total: Tensor = batch.loss(logits, loss, views=views)
-        return total
-    plan = mix.plan(labels, generator, inputs=inputs, answer=partial(_in_evaluation, model))
+        return Stepped(total, batch.clean_logits), batch.plan
+    plan = mix.draw(
+        labels,
+        generator,
+        inputs=inputs,
+        answer=partial(_in_evaluation, model),
+        prior=not loss.needs.isdisjoint(PRIOR),
+    )
     watched = mix.needs_clean_logits
     mix_input = isinstance(mix.site, Input)
     stepped: Stepped = step(
@@ -183,7 +191,7 @@ def mixed_loss(
     )
     if watched and stepped.clean_logits is not None:
         mix.observe(stepped.clean_logits, labels)
-    return stepped.loss
+    return stepped, plan
 
 
 def _in_evaluation(model: nn.Module, inputs: Tensor) -> Tensor:
