@@ -114,7 +114,7 @@ class Search:
                     fold,
                     source,
                     path,
-                    watching=attempt.watching(),
+                    callback=attempt.callback(),
                     checkpoint_seconds=attempt.checkpoint_seconds,
                 )
             except InputError:

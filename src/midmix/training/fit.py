@@ -317,10 +317,13 @@ class Fit:
         """Measures the network as it is, as that of the last epoch."""
         validation = self.split.validation
         known = self.sums.clean_accuracy(self.world, self.device)
-        last = self.epoch == self.settings.epochs
+        every, epochs = self.settings.evaluate_every, self.settings.epochs
+        tenth_before = self.epoch <= 0.9 * epochs < self.epoch + every
         return epoch_record(
             epoch=self.epoch,
-            train_accuracy=self._predict(self.split.train).accuracy() if last else known,
+            train_accuracy=self._predict(self.split.train).accuracy()
+            if tenth_before or self.epoch == epochs
+            else known,
             test=self._predict(self.split.test),
             validation=None if validation is None else self._predict(validation),
             counts=self.split.train.counts().tolist(),

@@ -27,9 +27,9 @@ class Epoch(TypedDict):
     `nll` and `ece` are of probabilities for the shares of the classes among the test rows, where the prior that the
     logits answer for is known, else of softmax over the logits. Two classes have the measures of two classes too.
 
-    `train_accuracy` is that of all training rows at the last epoch. Before it, it is that of the epoch's own batches,
-    as the network saw them while it was trained, or NaN where its mix shows it no clean rows: to run through all
-    training rows once more each epoch would cost a third of the training.
+    `train_accuracy` is that of all training rows at the last epoch and a tenth of the training before it. At others it
+    is that of the epoch's own batches, as the network saw them while it was trained, or NaN where its mix shows it no
+    clean rows: to run through all training rows once more each epoch would cost a third of the training.
 
     `alignment` and `class_uniformity` are those of the test features, at the epochs where they are measured, else NaN.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from midmix.training.health.table import Evidence, declare
 
 FITTED = 0.98
@@ -48,7 +50,8 @@ def diverged(evidence: Evidence) -> str | None:
     if not evidence.trained:
         return None
     names = ("train_accuracy", "test_balanced_accuracy")
-    best = {name: max(evidence.trained, key=lambda epoch: epoch[name]) for name in names}  # type: ignore[literal-required]
+    seen = [epoch for epoch in evidence.trained if not math.isnan(epoch["train_accuracy"])]
+    best = {name: max(seen, key=lambda epoch: epoch[name]) for name in names}  # type: ignore[literal-required]
     last = evidence.trained[-1]
     if any(best[name][name] - last[name] < FALL for name in names):  # type: ignore[literal-required]
         return None
