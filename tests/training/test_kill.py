@@ -24,4 +24,7 @@ def test_kills_at_random_moments_leave_no_trace_in_the_weights():
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     print(done.stdout)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr[-2000:]}"
-    assert "| features | 3 | True | history.parquet, model.safetensors, run.json, test.npz |" in done.stdout
+    assert (
+        "| features | 3 | True | history.parquet, model.safetensors, run.json, test.npz, validation.npz |"
+        in done.stdout
+    )

@@ -77,7 +77,7 @@ def _table(kind: str) -> Table:
     title, registry = KINDS[kind]
     table = Table(title=f"{kind.capitalize()}: {title}", title_justify="left", show_lines=True)
     for column in ("name", "what it does", "paper", "options"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "name")
     for name in registry.names():
         make = registry.find(name)
         text = inspect.getdoc(make) or ""
