@@ -1,6 +1,7 @@
-"""What mixing costs in a training step, beside a step without it and beside timm's and torchvision's mixup.
+"""What mixing costs in a training step, beside a step without it and beside timm's and torchvision's.
 
-    python benchmarks/step.py                         # about two minutes
+    python benchmarks/step.py                         # about five minutes
+    python benchmarks/step.py --losses                # the losses without mixing, in its place
     python benchmarks/step.py --repetitions 400       # narrower intervals
 
 Prints Markdown. In one process every line has its own copy of one network, and each repetition takes a step of every
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,11 @@ CLASSES = 10
 SHAPE = (3, 32, 32)
 BARE = "bare step, no mixing"
 ERM = "midmix erm"
+TWICE = {"midmix regmixup", "midmix saliency-mix"}
+"""They pass rows through the network twice by what they are; their factor is told, and is no target."""
 TARGETS = {"midmix am-mixup": 1.02, "midmix balanced-am-mixup": 1.03}
+EVERY = 1.05
+"""The target of every recipe and loss that is not named above."""
 
 # Inputs and labels to mixed rows and a function from logits to the loss.
 Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -54,6 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--warm-up", type=int, default=5, help="steps before those (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads")
+    parser.add_argument("--losses", action="store_true", help="time the losses, not the recipes")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast and channels_last")
     parser.add_argument("--seed", type=int, default=0, help="of the data, the order and the bootstrap")
     parser.add_argument(
@@ -69,7 +76,7 @@ def main() -> None:
     random.seed(settings.seed)
 
     model = build(settings.network, SHAPE, CLASSES, seed=settings.seed)
-    lines, absent = steps()
+    lines, absent = (losses(), []) if settings.losses else steps()
     times = measure(lines, model, settings)
     print(
         f"{processor()}, {settings.threads} thread(s); Python {platform.python_version()}, torch {torch.__version__}"
@@ -86,14 +93,44 @@ def steps() -> tuple[dict[str, Callable[[nn.Module], Step]], list[str]]:
     """For each line what makes its step, given the model; and the lines whose package is not installed."""
     lines: dict[str, Callable[[nn.Module], Step]] = {BARE: lambda model: bare}
     for name in midmix.recipes():
-        lines[f"midmix {name}"] = lambda model, name=name: mixed(midmix.recipe(name, CLASSES).attach(model))  # type: ignore[misc]
-    others = {"timm": ("timm Mixup", timm_mixup), "torchvision": ("torchvision v2.MixUp", torchvision_mixup)}
-    for package, (name, make) in others.items():
+        lines[f"midmix {name}"] = lambda model, name=name: mixed(recipe(name).attach(model))  # type: ignore[misc]
+    others = {
+        "timm Mixup": ("timm", partial(timm_mixup, mixup_alpha=1.0)),
+        "timm Mixup, CutMix": ("timm", partial(timm_mixup, mixup_alpha=0.0, cutmix_alpha=1.0)),
+        "torchvision v2.MixUp": ("torchvision", partial(torchvision_mixup, "MixUp")),
+        "torchvision v2.CutMix": ("torchvision", partial(torchvision_mixup, "CutMix")),
+    }
+    for name, (package, make) in others.items():
         if importlib.util.find_spec(package) is not None:
             declare_torchvision_operators()
             step = make()
             lines[name] = lambda model, step=step: step  # type: ignore[misc]
-    return lines, [name for name, _ in others.values() if name not in lines]
+    return lines, [name for name in others if name not in lines]
+
+
+def losses() -> dict[str, Callable[[nn.Module], Step]]:
+    """The same for the losses that take one view of each row and an ordinary classifier."""
+    lines: dict[str, Callable[[nn.Module], Step]] = {BARE: lambda model: bare}
+    lines[ERM] = lambda model: mixed(recipe("erm").attach(model))
+    for name in midmix.losses.losses():
+        if name == "ride" or "views" in midmix.losses.loss(name).needs:
+            continue
+
+        def make(model: nn.Module, name: str = name) -> Step:
+            mix, loss = recipe("erm"), midmix.losses.loss(name)
+            mix.observe(progress=0.9)
+            return mixed(mix.attach(model, loss=loss))
+
+        lines[f"loss {name}"] = make
+    return lines
+
+
+def recipe(name: str) -> midmix.Mix:
+    return midmix.recipe(name, CLASSES, class_counts=[int(5000 * share) for share in frequencies().tolist()])
+
+
+def frequencies() -> Tensor:
+    return 100.0 ** -torch.linspace(0, 1, CLASSES)
 
 
 def bare(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -111,12 +148,12 @@ def mixed(mix: midmix.Mix) -> Step:
     return step
 
 
-def timm_mixup() -> Step:
+def timm_mixup(**alphas: float) -> Step:
     from timm.data.mixup import Mixup
     from timm.loss import SoftTargetCrossEntropy
 
     mixup, criterion = (
-        Mixup(mixup_alpha=1.0, label_smoothing=0.0, num_classes=CLASSES),
+        Mixup(label_smoothing=0.0, num_classes=CLASSES, **alphas),
         SoftTargetCrossEntropy(),
     )
 
@@ -128,10 +165,10 @@ def timm_mixup() -> Step:
     return step
 
 
-def torchvision_mixup() -> Step:
+def torchvision_mixup(kind: str) -> Step:
     from torchvision.transforms import v2
 
-    mixup = v2.MixUp(alpha=1.0, num_classes=CLASSES)
+    mixup = getattr(v2, kind)(alpha=1.0, num_classes=CLASSES)
 
     def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         x, targets = mixup(x, y)
@@ -153,11 +190,10 @@ def measure(
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ready = {name: make(networks[name]) for name, make in lines.items()}
     optimizers = {name: torch.optim.SGD(networks[name].parameters(), lr=0.01, momentum=0.9) for name in lines}
-    frequencies = 100.0 ** -torch.linspace(0, 1, CLASSES)
     gc.disable()  # a collection would fall on whichever line comes next
     for repetition in range(-settings.warm_up, settings.repetitions):
         x = torch.rand(settings.batch, *SHAPE, generator=generator)
-        y = torch.multinomial(frequencies, settings.batch, replacement=True, generator=generator)
+        y = torch.multinomial(frequencies(), settings.batch, replacement=True, generator=generator)
         for name in random.sample(list(lines), len(lines)):
             own = x.clone(memory_format=torch.channels_last if settings.bf16 else torch.contiguous_format)
             precision = torch.autocast("cpu", torch.bfloat16) if settings.bf16 else nullcontext()
@@ -180,7 +216,8 @@ def table(times: dict[str, list[float]], absent: list[str], seed: int) -> bool:
     held = True
     for name, seconds in times.items():
         to_bare, to_erm = (interval(seconds, times[other], seed) for other in (BARE, ERM))
-        target = TARGETS.get(name)
+        ours = name.startswith(("midmix ", "loss ")) and name != ERM and name not in TWICE
+        target = TARGETS.get(name, EVERY if ours else None)
         says = ""
         if target is not None:
             fits = max(to_bare[0], to_erm[0]) <= target
