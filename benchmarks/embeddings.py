@@ -89,20 +89,18 @@ def main() -> None:
 
 def classifiers() -> dict[str, Callable[[int], Any]]:
     """Every line of the table: makes a classifier of a seed."""
-    midmix = partial(MidmixClassifier, hidden=(HIDDEN,), epochs=EPOCHS, batch_size=BATCH)
+    midmix = partial(MidmixClassifier, aim="balanced", hidden=(HIDDEN,), epochs=EPOCHS, batch_size=BATCH)
     made = {
-        f"midmix {method}{' + balanced_softmax' * (criterion != 'cross_entropy')}{', linear' * (hidden == ())}": (
-            lambda seed, method=method, criterion=criterion, hidden=hidden: midmix(
-                method, criterion=criterion, hidden=hidden, random_state=seed
-            )
+        f"midmix {method}{', linear' * (hidden == ())}": (
+            lambda seed, method=method, hidden=hidden: midmix(method, hidden=hidden, random_state=seed)
         )
-        for method, criterion, hidden in [
-            ("erm", "cross_entropy", (HIDDEN,)),
-            ("erm", "balanced_softmax", (HIDDEN,)),
-            ("balanced-am-mixup", "cross_entropy", (HIDDEN,)),
-            ("balanced-am-mixup", "balanced_softmax", (HIDDEN,)),
-            ("balanced-am-mixup:clean_weight=1", "balanced_softmax", (HIDDEN,)),
-            ("balanced-am-mixup:clean_weight=1", "balanced_softmax", ()),
+        for method, hidden in [
+            ("erm", (HIDDEN,)),
+            ("erm+balanced_softmax", (HIDDEN,)),
+            ("balanced-am-mixup", (HIDDEN,)),
+            ("balanced-am-mixup+balanced_softmax", (HIDDEN,)),
+            ("balanced-am-mixup:clean_weight=1+balanced_softmax", (HIDDEN,)),
+            ("balanced-am-mixup:clean_weight=1+balanced_softmax", ()),
         ]
     }
     logistic = partial(LogisticRegression, max_iter=100)

@@ -68,7 +68,7 @@ def lines(seed: int) -> dict[str, Callable[[], Any]]:
         return LogisticRegression(max_iter=2000, **options)
 
     return {
-        OURS: lambda: MidmixClassifier(random_state=seed),
+        OURS: lambda: MidmixClassifier(aim="balanced", random_state=seed),
         "LogisticRegression": lambda: make_pipeline(StandardScaler(), logistic()),
         "LogisticRegression, balanced": lambda: make_pipeline(
             StandardScaler(), logistic(class_weight="balanced")

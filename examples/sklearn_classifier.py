@@ -15,11 +15,11 @@ x, x_test, y, y_test = train_test_split(x, y, test_size=0.5, stratify=y, random_
 
 pipeline = make_pipeline(
     QuantileTransformer(n_quantiles=200, output_distribution="normal"),
-    MidmixClassifier(criterion="balanced_softmax", hidden=(64,), epochs=10, random_state=0),
+    MidmixClassifier(aim="balanced", hidden=(64,), epochs=10, random_state=0),
 )
 search = GridSearchCV(
     pipeline,
-    {"midmixclassifier__method": ["erm", "mixup", "balanced-am-mixup:clean_weight=1"]},
+    {"midmixclassifier__method": ["erm", "mixup+balanced_softmax", "balanced-am-mixup:clean_weight=1"]},
     scoring="balanced_accuracy",
     cv=3,
 ).fit(x, y)

@@ -21,7 +21,7 @@ def train(
     source: str,
     /,
     *,
-    method: str = "balanced-am-mixup",
+    method: str = "erm+balanced_softmax",
     seed: Whole = 0,
     out: Out = Path("run"),
     config: Config = None,

@@ -147,6 +147,7 @@ def decision_rule(
     aim: str | Aim = "accuracy",
     calibrate: str = "none",
     validation: tuple[Tensor, Tensor] | None = None,
+    evidence: tuple[Tensor, Tensor] | None = None,
     folds: Tensor | None = None,
     held_out: Sequence[float] | Tensor | None = None,
     classes: Sequence[str] | None = None,
@@ -162,7 +163,8 @@ def decision_rule(
         aim: an aim or its text; see `parse_aim`.
         calibrate: `"none"`, `"temperature"`, or `"bias"` for a temperature and a bias for each class.
         validation: logits `[M, C]` and labels `[M]` of rows that were not trained on. Never test rows.
-        folds: `[M]`, the fold in which each was held out, where `validation` is cross-fitted; see `choose_threshold`.
+        evidence: in place of their logits, evidence `[M, C]` and labels `[M]`, where each row's head was another one.
+        folds: `[M]`, the fold in which each row was held out, where they are cross-fitted; see `choose_threshold`.
         held_out: rows or shares `[C]` of the classes where the validation rows come from; the training data's where
             None. For a stated prior π* the rows are weighted by `π*_c / held_out_c` where thresholds are chosen.
         classes: names of the classes.
@@ -192,21 +194,22 @@ def decision_rule(
     if calibrate not in CALIBRATIONS:
         raise InputError(f"calibrate: {calibrate!r}; choose one of {', '.join(CALIBRATIONS)}")
     calibration = Calibration()
+    if validation is not None:
+        evidence = trained.evidence(validation[0]), validation[1]
     if calibrate != "none":
-        if validation is None:
+        if evidence is None:
             raise InputError(
                 f"calibrate {calibrate}: is fitted on validation rows; there are none, so hold some out"
             )
-        evidence = trained.evidence(validation[0])
-        calibration = fit_calibration(evidence, validation[1], there, bias=calibrate == "bias")
+        calibration = fit_calibration(*evidence, there, bias=calibrate == "bias")
     if not (aim.needs_thresholds or tune):
         return DecisionRule(trained, stated, aim, calibration)
-    if validation is None:
+    if evidence is None:
         raise InputError(
             f"aim {aim.text}: needs a threshold, chosen on validation rows; there are none, so hold some out"
         )
-    logits, labels = validation
-    log = posterior(calibration.apply(trained.evidence(logits)), stated)
+    held, labels = evidence
+    log = posterior(calibration.apply(held), stated)
     weight = [own / known if known else 0.0 for own, known in zip(stated, there, strict=True)]
     thresholds: Threshold | Offsets
     if size == 2:

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from midmix import losses
+from midmix.data import Labelled
 from midmix.data.split import validation_split
+from midmix.decisions import Aim, LogitPrior, decision_rule, stated_prior
 from midmix.errors import InputError
+from midmix.integrations.held_out import Stated, cross_fitted, stated_aim
+from midmix.integrations.method_option import Given, make, options, with_options
 from midmix.integrations.weighted_rows import WeightedRows
-from midmix.methods import Method, Spec
-from midmix.methods.method import PLAIN
 from midmix.mixing import Loss, Mix, RowLoss
-from midmix.models import MLP, fit_normalization
+from midmix.models import build, fit_normalization
 from midmix.training import Settings
+from midmix.training.augment import prepare_loss
 from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.seeds import DRAWS, ORDER, stream
 from midmix.training.step import can_divide, mixed_step
 
 PREDICT_ROWS = 8192  # at a time
@@ -37,13 +40,19 @@ PREDICT_ROWS = 8192  # at a time
 class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """An MLP, or a linear head, on feature arrays `[N, D]`, for classes of very different sizes.
 
-    What a claim about the default method must stand beside, on the same rows: its controls, as
-    `midmix.methods.controls_of` lists them (the same `criterion` with `method="erm"` and `method="mixup"`, and
-    `method="balanced-am-mixup:beta=0"`), and scikit-learn's balanced `LogisticRegression`, `RidgeClassifier`,
-    `LinearDiscriminantAnalysis` and `HistGradientBoostingClassifier`; `midmix compare --controls` runs them all.
+    It is the network, the training and the defaults of `midmix train` on features: the same rows, method and seed give
+    the same predictions. Features are standardised, in float32. Everything random follows from `random_state`, and
+    nothing global is touched: neither torch's random state nor its threads.
 
-    Features are standardised, in float32; the optimizer is AdamW with a short warm-up and a cosine to 0. Everything
-    random follows from `random_state`, and nothing global is touched: neither torch's random state nor its threads.
+    **Probabilities and decisions.** A method that balances classes is fed another prior than the data's. It is known,
+    so `predict_proba` gives probabilities for the prior that is stated, the data's by default, and `predict` the
+    decision that is best for the aim: the likeliest class for `accuracy`, and so on; see `midmix.decisions`.
+    Thresholds and calibrations are fitted on rows that were held out, each by a network that was trained on the others.
+
+    What a claim about a method must stand beside, on the same rows: its controls, as `midmix.methods.controls_of` lists
+    them (the same loss with "erm" and with "mixup", and "balanced-am-mixup:beta=0"), and scikit-learn's balanced
+    `LogisticRegression`, `RidgeClassifier`, `LinearDiscriminantAnalysis` and `HistGradientBoostingClassifier`;
+    `midmix compare --controls` runs them all.
 
     **`sample_weight`** says how often a row is there: a weight of 2 is the row twice, a weight of 0 is no row (its
     class too is unknown, if all its rows have weight 0). `fit` learns from the weighted set of distinct (row, label)
@@ -53,15 +62,24 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     that λ follows, the class prior of a criterion.
 
     Args:
-        method: a recipe, with options as on the command line ("balanced-am-mixup:clean_weight=1"), or a function
-            such as `midmix.am_mixup`, called with the number of classes and `class_counts=`, that returns a `Mix`.
-        criterion: name of a loss with its options ("balanced_softmax:tau=0.5"; several with "+"), added to that of the
-            method's own text; or a loss of `midmix.losses`, or any per-sample loss.
-        hidden: units of each hidden layer; `()` is a linear head.
+        method: a mix and a loss in one text, as on the command line ("am-mixup:beta=0.5+balanced_softmax"); a function
+            such as `midmix.am_mixup`, called with the number of classes and `class_counts=`, that returns a `Mix`; or a
+            pair of a mix and a loss, each a text or an object. Options in a text are parameters, so that a grid can
+            search them: `method__beta`, or `method__balanced_softmax__tau` where two parts have one of that name.
+        criterion: a loss beside the method's own; deprecated, since `method` holds it.
+        prior: what probabilities hold for: "data", "uniform", or a share for each class, in the order of `classes_`.
+        aim: what `predict` is good at: "accuracy" under the prior, "balanced", "f1" (or "f2", "f0.5", …),
+            "recall@precision=0.9" of the second class of two, or a matrix of costs, `cost[true][decided]`.
+        calibrate: "none"; "temperature", or "bias" for a temperature and a bias for each class.
+        cv: folds in which rows are held out for a calibration, or for the threshold of an aim that needs one.
+        hidden: units of each hidden layer; `()` is a linear head. None, here and in what follows: as `midmix train` has
+            it for such rows, for most tables two layers of 128, 100 epochs, batches of 64.
         epochs: passes over the rows, at most.
-        batch_size: rows of a step; "auto" is a 32nd of the rows, between 32 and 512.
+        batch_size: rows of a step.
+        optimizer: "sgd", with Nesterov momentum 0.9, or "adamw".
         learning_rate: at its peak.
         weight_decay: of weights, not of biases.
+        warmup_epochs: in which the rate rises; then a cosine leads to 0.
         early_stopping: hold out rows of every class, stop when their balanced accuracy no longer rises (nor their
             balanced log-likelihood at the same accuracy), and keep the network of the best epoch.
         validation_fraction: share of each class that is held out for that.
@@ -70,8 +88,9 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: `[C]`, the labels, sorted.
-        model_: the network, a `midmix.models.MLP`.
+        model_: the network, as `midmix.models.build` makes it.
         mix_: the `Mix` as training left it; `mix_.ratio.value` is its λ.
+        rule_: the `midmix.decisions.DecisionRule` that leads from logits to probabilities and decisions.
         n_iter_: epochs trained.
         loss_curve_: the mean loss of each epoch.
         validation_scores_: with `early_stopping`, the balanced accuracy of each epoch.
@@ -90,14 +109,20 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        method: str | Callable[..., Mix] = "balanced-am-mixup",
+        method: Given = "erm+balanced_softmax",
         *,
-        criterion: str | Loss | RowLoss = "cross_entropy",
-        hidden: Sequence[int] = (128,),
-        epochs: int = 50,
-        batch_size: int | str = "auto",
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
+        criterion: str | Loss | RowLoss | None = None,
+        prior: str | Sequence[float] = "data",
+        aim: Stated = "accuracy",
+        calibrate: str = "none",
+        cv: int = 5,
+        hidden: Sequence[int] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        optimizer: Literal["sgd", "adamw"] | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        warmup_epochs: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 10,
@@ -105,15 +130,38 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.method = method
         self.criterion = criterion
+        self.prior = prior
+        self.aim = aim
+        self.calibrate = calibrate
+        self.cv = cv
         self.hidden = hidden
         self.epochs = epochs
         self.batch_size = batch_size
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.warmup_epochs = warmup_epochs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.random_state = random_state
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters; with `deep`, the options of a method in a text too, as `method__option`."""
+        found: dict[str, Any] = super().get_params(deep=False)
+        if deep:
+            with suppress(InputError):  # of a method that cannot be, which fit says
+                found |= {f"method__{name}": value for name, value in options(self.method).items()}
+        return found
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters, `method` before its options."""
+        inner = {name: params.pop(name) for name in list(params) if name.startswith("method__")}
+        super().set_params(**params)
+        if inner:
+            changes = {name.removeprefix("method__"): value for name, value in inner.items()}
+            self.method = with_options(self.method, changes)
+        return self
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Trains afresh on `X [N, D]`, labels `y [N]` of any kind, and weights `[N]`, 0 or more."""
@@ -122,6 +170,8 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = WeightedRows.of(features, codes, weight)
         data, labels = _tensor(features), torch.from_numpy(codes)
         seed = self._begin(len(self.classes_))
+        shares = torch.bincount(labels[rows.index], rows.weight, len(self.classes_))
+        aim = self._stated(shares)
 
         held_out = None
         if self.early_stopping:
@@ -136,7 +186,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         counts = torch.bincount(labels[rows.index], rows.weight, len(self.classes_))
         self._build(data, rows, counts * (rows.epoch / counts.sum()), seed)
 
-        settings = self._settings(rows)
+        settings = self._trained_by
         schedule = make_schedule(self._optimizer, settings, _steps(rows, settings))
         best, best_epoch, best_weights = (-math.inf, -math.inf), 0, self.model_.state_dict()
         self.loss_curve_: list[float] = []
@@ -156,6 +206,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if held_out is not None:
             self.model_.load_state_dict(best_weights)
         self.n_iter_ = len(self.loss_curve_)
+        self._decide(aim, shares, (features, codes, weight, seed))
         return self
 
     def partial_fit(
@@ -168,7 +219,8 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Trains one epoch more, on these rows, at the full `learning_rate`.
 
         The first call needs all `classes`, and standardises by its own rows; the class prior is learnt as rows come.
-        After `fit` it goes on from there. `epochs` and `early_stopping` are of no account.
+        After `fit` it goes on from there. `epochs` and `early_stopping` are of no account, and nothing is held out: an
+        aim that needs a threshold, or a calibration, cannot be.
         """
         first = not hasattr(self, "classes_")
         if first and classes is None:
@@ -189,24 +241,61 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.loss_curve_ = []
             self.n_iter_ = 0
         for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self._trained_by.learning_rate
         with _attached(self.mix_, self.model_, self._loss):
-            self.loss_curve_.append(self._train_epoch(data, labels, rows, self._settings(rows), None))
+            self.loss_curve_.append(self._train_epoch(data, labels, rows, self._trained_by, None))
         self.n_iter_ += 1
+        shares = self.mix_.prior.of_data().double()
+        self._decide(self._stated(shares), shares)
         return self
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Probabilities `[N, C]`, float32, in the order of `classes_`."""
-        check_is_fitted(self)
-        features = validate_data(self, X, dtype=np.float32, order="C", reset=False)
-        probabilities: NDArray[np.float32] = self._logits(_tensor(features)).softmax(1).numpy()
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Probabilities `[N, C]` of the classes under the stated prior, in the order of `classes_`."""
+        logits = self._answers(X)
+        probabilities: NDArray[np.float64] = self.rule_.probabilities(logits).numpy()
         return probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """The likeliest class of each row, `[N]`."""
-        probabilities = self.predict_proba(X)
-        labels: NDArray[Any] = self.classes_[probabilities.argmax(1)]
+        """The class of each row, `[N]`, that is best for the aim."""
+        logits = self._answers(X)
+        labels: NDArray[Any] = self.classes_[self.rule_.decide(logits).numpy()]
         return labels
+
+    def _answers(self, inputs: ArrayLike) -> Tensor:
+        check_is_fitted(self)
+        return self._logits(_tensor(validate_data(self, inputs, dtype=np.float32, order="C", reset=False)))
+
+    def _stated(self, shares: Tensor) -> Aim:
+        """The aim, once all that is stated of decisions is seen to be possible for these classes."""
+        names = [str(name) for name in self.classes_]
+        aim = stated_aim(self.aim, names)
+        stated_prior(self.prior, shares, names)
+        if self.calibrate == "none" and not aim.needs_thresholds:
+            decision_rule(LogitPrior.from_counts(shares), shares, prior=self.prior, aim=aim, classes=names)
+        return aim
+
+    def _decide(
+        self,
+        aim: Aim,
+        shares: Tensor,
+        trained_on: tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64], int] | None = None,
+    ) -> None:
+        """Makes `rule_`; what has to be fitted is so on rows that networks like this one were not trained on."""
+        held_out = None
+        if trained_on is not None and (self.calibrate != "none" or aim.needs_thresholds):
+            features, codes, weight, seed = trained_on
+            plain = clone(self).set_params(prior="data", aim="accuracy", calibrate="none", random_state=seed)
+            held_out = cross_fitted(plain, features, codes, weight, folds=self.cv, seed=seed)
+        self.rule_ = decision_rule(
+            LogitPrior.from_counts(self.mix_.fed_prior(), tau=self._loss.absorbs),
+            shares,
+            prior=self.prior,
+            aim=aim,
+            calibrate=self.calibrate,
+            evidence=None if held_out is None else (held_out.evidence, held_out.labels),
+            folds=None if held_out is None else held_out.folds,
+            classes=[str(name) for name in self.classes_],
+        )
 
     def _checked(
         self, inputs: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None, *, first: bool
@@ -231,48 +320,52 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(
                 f"y: one class only ({str(self.classes_[0])!r}); a classifier needs at least 2 classes"
             )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._generator = torch.Generator().manual_seed(seed)
+        whole = isinstance(self.random_state, int | np.integer)
+        seed = (
+            int(self.random_state)  # type: ignore[arg-type]
+            if whole
+            else int(check_random_state(self.random_state).randint(2**31 - 1))
+        )
+        self._seed, self._generator = seed, torch.Generator().manual_seed(stream(seed, DRAWS))
         return seed
 
     def _build(self, data: Tensor, rows: WeightedRows, counts: Tensor | None, seed: int) -> None:
         classes = len(self.classes_)
-        if any(width < 1 for width in self.hidden):
-            raise InputError(f"hidden: {tuple(self.hidden)}; each layer needs at least 1 unit")
-        method = Method.parse(self.method) if isinstance(self.method, str) else None
-        if method is not None and (method.order or method.head or method.stages or method.baseline):
-            raise InputError(
-                f"method: {method}; here a method is a mix and a loss; orders, heads, stages and baselines are not"
+        given = self.method
+        if self.criterion is not None:
+            warnings.warn(
+                f"criterion is deprecated: method holds the loss, as in method='mixup+balanced_softmax'; "
+                f"here {self.method!r:.60} and {self.criterion!r:.60} may be a pair",
+                FutureWarning,
+                stacklevel=3,
             )
-        self.mix_ = (
-            method.make_mix(classes, counts)
-            if method is not None
-            else self.method(classes, class_counts=counts)  # type: ignore[operator]
+            given = (self.method, self.criterion)  # type: ignore[assignment]
+        self.mix_, self._loss = make(given, classes, counts)
+        chosen = rows.repeated
+        if chosen is None:
+            chosen = rows.draw(torch.Generator().manual_seed(stream(seed, ORDER)))
+        inputs = data.index_select(0, chosen)
+        self._trained_by = self._settings(inputs)
+        self.model_ = build(
+            self._trained_by.network, tuple(data.shape[1:]), classes, width=self._trained_by.width, seed=seed
         )
-        if isinstance(self.criterion, str):
-            parts = [Spec.parse(part) for part in self.criterion.split("+") if part]
-            named = [losses.loss(part.name, **part.as_dict()) for part in parts if part.name != PLAIN]
-            own = [] if method is None or not method.losses else [method.make_loss()]
-            self._loss = losses.put_together([*own, *named])
-        else:
-            self._loss = losses.as_loss(self.criterion)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            self.model_ = MLP(data.shape[1:], classes, hidden=self.hidden)
-        fit_normalization(self.model_, _Drawn(data, rows.draw(self._generator)), batch_size=1024)
-        self._optimizer: Optimizer = make_optimizer(
-            self.model_, self._settings(rows), [*self._loss.parameters()]
-        )
+        fit_normalization(self.model_, inputs)
+        prepare_loss(self._loss, self.model_, classes, classifier=None, augmented=False, seed=seed)
+        self._optimizer: Optimizer = make_optimizer(self.model_, self._trained_by, [*self._loss.parameters()])
 
-    def _settings(self, rows: WeightedRows) -> Settings:
-        return Settings(
-            epochs=self.epochs,
-            batch_size=_batch_size(self.batch_size, rows),
-            optimizer="adamw",
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            warmup_epochs=1,
-        )
+    def _settings(self, inputs: Tensor) -> Settings:
+        """How to train on these rows: what is given, and the defaults of every run on such rows."""
+        network = None
+        if self.hidden is not None:
+            if any(width < 1 for width in self.hidden):
+                raise InputError(f"hidden: {tuple(self.hidden)}; each layer needs at least 1 unit")
+            network = "-".join(map(str, ("mlp", *self.hidden))) if len(self.hidden) else "linear"
+        if isinstance(self.batch_size, str):
+            raise InputError(f"batch_size: {self.batch_size!r}; give a number of rows, or None")
+        names = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "warmup_epochs")
+        given = {name: getattr(self, name) for name in names}
+        rows = Labelled(inputs, torch.zeros(len(inputs), dtype=torch.int64), ("",))
+        return Settings.for_rows(rows, network=network, **given)
 
     # `training.Fit` takes whole runs: every row once an epoch, evaluated on a test split after it. Rows that count more
     # than once, and calls that bring one epoch's rows at a time, are another loop.
@@ -284,13 +377,15 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings: Settings,
         schedule: LRScheduler | None,
     ) -> float:
-        drawn = rows.draw(self._generator)
+        epoch, steps = len(self.loss_curve_), _steps(rows, settings)
+        drawn = rows.draw(torch.Generator().manual_seed(stream(self._seed, ORDER, epoch)))
         total = torch.zeros((), dtype=torch.float64)
         self.model_.train()
+        self._loss.train()
         divided = can_divide(self.model_, self.mix_)
-        for batch in drawn.tensor_split(_steps(rows, settings)):
+        for step, batch in enumerate(drawn.tensor_split(steps)):
             if "progress" in self._loss.needs:
-                self.mix_.observe(progress=min(len(self.loss_curve_) / self.epochs, 1.0))
+                self.mix_.observe(progress=min((epoch * steps + step) / (settings.epochs * steps), 1.0))
             stepped, _ = mixed_step(
                 self.model_,
                 self.mix_,
@@ -311,7 +406,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         mean = float(total) / len(drawn)
         if not math.isfinite(mean):
             raise InputError(
-                f"loss: became {mean} in an epoch; lower the learning_rate ({self.learning_rate:g}), or look for "
+                f"loss: became {mean} in an epoch; lower the learning_rate ({settings.learning_rate:g}), or look for "
                 "features of extreme size"
             )
         return mean
@@ -324,6 +419,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Accuracy and log-likelihood, each the mean over classes of its weighted mean in the class."""
         logits = torch.cat([self._logits(data[part]) for part in torch.split(rows.index, PREDICT_ROWS)])
         own = labels[rows.index]
+        logits = LogitPrior.from_counts(self.mix_.fed_prior(), tau=self._loss.absorbs).evidence(logits)
         right = logits.argmax(1) == own
         likelihood = logits.log_softmax(1).gather(1, own[:, None])[:, 0]
         of_class = torch.bincount(own, rows.weight, len(self.classes_))
@@ -335,34 +431,13 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 @contextmanager
-def _attached(mix: Mix, model: MLP, loss: Loss) -> Iterator[None]:
+def _attached(mix: Mix, model: nn.Module, loss: Loss) -> Iterator[None]:
     """A mix on a model for as long as it trains, so that what is left is a plain network, to be kept and copied."""
     mix.attach(model, loss=loss)
     try:
         yield
     finally:
         mix.remove()
-
-
-class _Drawn:
-    """Rows of a table at these places, read in batches."""
-
-    def __init__(self, data: Tensor, places: Tensor) -> None:
-        self.data, self.places = data, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: Tensor, /) -> Tensor:
-        return self.data.index_select(0, self.places[index])
-
-
-def _batch_size(given: int | str, rows: WeightedRows) -> int:
-    if not isinstance(given, str):
-        return given
-    if given != "auto":
-        raise InputError(f"batch_size: {given!r}; give a number of rows, or 'auto'")
-    return min(512, max(32, 1 << max(0, round(math.log2(rows.epoch / 32)))))
 
 
 def _steps(rows: WeightedRows, settings: Settings) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from midmix.data.content import content_keys
 
 BRIEF = (
     65_536  # rows; weights that sum to more do not make an epoch over fewer distinct rows longer than this
@@ -25,10 +28,12 @@ class WeightedRows:
     Attributes:
         index: `[D]` int64, where each of them stands in the table.
         weight: `[D]` float64, above 0.
+        rows: how many the table has; an epoch is not cut below that.
     """
 
     index: Tensor
     weight: Tensor
+    rows: int = 0
 
     @classmethod
     def of(
@@ -42,8 +47,8 @@ class WeightedRows:
             >>> sorted(rows.weight.tolist())
             [1.0, 2.0]
         """
-        keys = _content_keys(features, labels)
-        order = np.argsort(keys, kind="stable")
+        keys = content_keys(features)
+        order = np.lexsort((labels, keys))  # as `content_order` has it
         keys = keys[order]
         first = np.ones(len(order), dtype=bool)
         alike = 1 + np.flatnonzero(keys[1:] == keys[:-1])
@@ -55,6 +60,7 @@ class WeightedRows:
         return cls(
             torch.from_numpy(order[starts]),
             torch.from_numpy(np.add.reduceat(weight[order], starts)),
+            len(features),
         )
 
     def __len__(self) -> int:
@@ -68,9 +74,19 @@ class WeightedRows:
     def epoch(self) -> int:
         """Rows of an epoch: the sum of the weights, but no fewer than there are distinct rows.
 
-        And, since weights can be of any scale, no more than the larger of that and 65,536.
+        And, since weights can be of any scale, no more than the larger of the table's rows and 65,536.
         """
-        return int(min(max(round(float(self.weight.sum())), len(self)), max(len(self), BRIEF)))
+        return int(min(max(round(float(self.weight.sum())), len(self)), max(len(self), self.rows, BRIEF)))
+
+    @cached_property
+    def repeated(self) -> Tensor | None:
+        """Each row as often as its weight says, `[epoch]`; None where weights are not whole or sum to too much."""
+        if self.epoch == len(self) and bool((self.weight == self.weight[0]).all()):
+            return self.index
+        times = self.weight.round()
+        if bool((times != self.weight).any()) or int(times.sum()) != self.epoch:
+            return None
+        return self.index.repeat_interleave(times.long())
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """One epoch's rows, in random order: `[epoch]` int64, indices into the table.
@@ -84,28 +100,10 @@ class WeightedRows:
             >>> sorted(rows.draw(torch.Generator().manual_seed(0)).tolist())
             [5, 5, 5, 7]
         """
-        ends = self.weight.cumsum(0)
-        if self.epoch == len(self) and bool((self.weight == self.weight[0]).all()):
-            chosen = self.index
-        else:
+        chosen = self.repeated
+        if chosen is None:
+            ends = self.weight.cumsum(0)
             start = torch.rand((), generator=generator, dtype=torch.float64)
             points = (start + torch.arange(self.epoch)) * (ends[-1] / self.epoch)
             chosen = self.index[torch.searchsorted(ends, points, right=True).clamp_max(len(self) - 1)]
         return chosen[torch.randperm(len(chosen), generator=generator)]
-
-
-def _content_keys(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """A number `[N]` for each row that depends on its bits alone: equal rows have equal keys.
-
-    Whole-number arithmetic modulo 2^64, because a sum of floats depends on where in an array a row stands.
-    """
-    width = features.shape[1]
-    words = np.uint32 if width % 2 else np.uint64  # pairs of float32 at once where the row divides into them
-    bits = np.ascontiguousarray(features).view(words)
-    factors = np.random.default_rng(0).integers(2**64, size=bits.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
-    keys = np.empty(len(features), dtype=np.uint64)
-    for start in range(0, len(keys), 4096):
-        part = slice(start, start + 4096)
-        keys[part] = bits[part].astype(np.uint64, copy=False) @ factors[1:]
-    keys += labels.astype(np.uint64) * factors[0]
-    return keys

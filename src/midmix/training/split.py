@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -17,6 +17,7 @@ from midmix.data import (
     split_hash,
     validation_split,
 )
+from midmix.data.content import content_order
 from midmix.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def draw_split(
 
     Validation rows are drawn first, a share of every class; then, where `imbalance` is given, the long-tailed
     subsample from what is left. The test rows are the source's own, the same for every seed. Features of a table's
-    columns are made last, by what the training rows that are left say of them.
+    columns are made last, by what the training rows that are left say of them; then training rows of features are put
+    into an order of their contents, so that the same table in another order is trained on alike.
 
     Args:
         source: labelled training and test data.
@@ -102,7 +104,9 @@ def draw_split(
     train, test = label(source.train.select(rows)), label(source.test)
     out = label(source.train.select(held_out)) if validation else None
     found = Split(train=train, test=test, validation=out, hash=split_hash(rows, held_out))
-    return _prepared(found, source.table) if source.table else found
+    if source.table:
+        found = _prepared(found, source.table)
+    return replace(found, train=_in_order(found.train))
 
 
 def _prepared(split: Split, table: tuple[TableColumn, ...]) -> Split:
@@ -117,3 +121,10 @@ def _prepared(split: Split, table: tuple[TableColumn, ...]) -> Split:
         hash=split.hash,
         preparation=preparation,
     )
+
+
+def _in_order(rows: Labelled) -> Labelled:
+    """Rows of features by their contents; images as they are."""
+    if not isinstance(rows.inputs, Tensor) or rows.kind != "features":
+        return rows
+    return rows.select(content_order(rows.inputs, rows.labels))

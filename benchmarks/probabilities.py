@@ -1,0 +1,124 @@
+"""Are the estimator's probabilities true, and its decisions balanced, of one training?
+
+    python benchmarks/probabilities.py                 # about ten minutes of one core
+    python benchmarks/probabilities.py --quick         # two seeds of 3,000 rows
+
+Prints Markdown. Synthetic rows of two classes (scikit-learn's `make_classification`: 20 columns, 6 that inform, 4 that
+are sums of them, class separation 1.2, 0.5 % of labels drawn anew), half of them held out for testing; positives are
+1 %, 5 % and 20 %. Each line is `MidmixClassifier` with its defaults but the method; means over seeds ± half the 95 %
+interval (Student's). ECE has 15 bins of the likelier class's probability. The last table has fits by processor time
+beside scikit-learn's `MLPClassifier` of the same size, optimizer, batches and epochs, in turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+from sklearn.datasets import make_classification
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
+
+from midmix.integrations import MidmixClassifier
+from midmix.measures import expected_calibration_error
+
+SHARES = (0.01, 0.05, 0.20)
+PLAIN, BEFORE = "erm", "balanced-am-mixup"
+
+
+def rows_of(share: float, seed: int, rows: int) -> tuple[Any, ...]:
+    """Training rows, test rows, and the labels of both."""
+    x, y = make_classification(
+        rows, 20, n_informative=6, n_redundant=4, weights=[1 - share], class_sep=1.2, flip_y=0.005, random_state=seed
+    )  # fmt: skip
+    return tuple(train_test_split(x.astype(np.float32), y, test_size=0.5, stratify=y, random_state=seed))
+
+
+def measured(method: str, share: float, seed: int, rows: int) -> list[float]:
+    """ECE, average precision, and balanced accuracy at the aims balanced and accuracy, on test rows."""
+    x, x_test, y, y_test = rows_of(share, seed, rows)
+    model = MidmixClassifier(method, random_state=seed).fit(x, y)
+    p = model.predict_proba(x_test)
+    balanced = p[:, 1] / y.mean() > p[:, 0] / (1 - y.mean())  # what predict gives with aim="balanced"
+    return [
+        expected_calibration_error(torch.from_numpy(p).log(), torch.from_numpy(y_test)),
+        float(average_precision_score(y_test, p[:, 1])),
+        float(balanced_accuracy_score(y_test, balanced)),
+        float(balanced_accuracy_score(y_test, model.predict(x_test))),
+    ]
+
+
+def interval(values: list[float]) -> str:
+    """Mean ± half the 95 % interval."""
+    if len(values) < 2:
+        return f"{values[0]:.4f}"
+    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{statistics.mean(values):.4f} ±{half:.4f}"
+
+
+def seconds(fit: Callable[[], object]) -> float:
+    """Processor time of a fit."""
+    started = time.process_time()
+    fit()
+    return time.process_time() - started
+
+
+def times(rows: int, epochs: int, repetitions: int) -> str:
+    """A row of the table of times: ours, scikit-learn's, and the ratio of the two."""
+    x, _, y, _ = rows_of(0.05, 0, 2 * rows)
+    ours = MidmixClassifier(epochs=epochs, random_state=0)
+    theirs = MLPClassifier(
+        (128, 128), solver="sgd", learning_rate_init=0.05, momentum=0.9, batch_size=64, max_iter=epochs, tol=0.0,
+        n_iter_no_change=epochs + 1, random_state=0,
+    )  # fmt: skip
+    pairs = []
+    for _ in range(repetitions):
+        pair = []
+        for model in (ours, theirs):
+
+            def fit(model: Any = model) -> object:
+                return model.fit(x, y)
+
+            pair.append(seconds(fit))
+        pairs.append(pair)
+    one, other = (statistics.median(values) for values in zip(*pairs, strict=True))
+    ratio = statistics.median(a / b for a, b in pairs)
+    return f"| {rows:,} | {epochs} | {one:.2f} | {other:.2f} | {ratio:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=10, help="(default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=12_000, help="half for testing (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="two seeds of 3,000 rows")
+    given = parser.parse_args()
+    seeds, rows = (2, 3000) if given.quick else (given.seeds, given.rows)
+    torch.set_num_threads(1)
+    default = MidmixClassifier().method
+    print(f"n = {seeds} seeds, {rows // 2:,} training and as many test rows, torch {torch.__version__}\n")
+    print("| positives | method | ECE | average precision | balanced accuracy, aim balanced | aim accuracy |")
+    print("|---|---|---|---|---|---|")
+    with threadpool_limits(1):
+        for share in SHARES:
+            for method in dict.fromkeys((PLAIN, BEFORE, default)):
+                found = [measured(str(method), share, seed, rows) for seed in range(seeds)]
+                cells = " | ".join(interval([row[i] for row in found]) for i in range(4))
+                name = f"{method} (default)" if method == default else method
+                print(f"| {share:.0%} | {name} | {cells} |", flush=True)
+        print("\n| rows | epochs | MidmixClassifier, s | MLPClassifier, s | ratio |\n|---|---|---|---|---|")
+        for size in (1000,) if given.quick else (1000, 6000):
+            print(times(size, 20, 3 if given.quick else 5), flush=True)
+
+
+if __name__ == "__main__":
+    main()
