@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -93,3 +95,13 @@ def midmix_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"MIDMIX_DATA names {named}, which is not a folder; unset it to skip these tests")
     return folder
+
+
+@pytest.fixture(scope="session")
+def values(midmix_data: Path) -> dict[str, Any]:
+    """Inputs, parameters and outputs of published code by name, float64, twelve digits."""
+    file = midmix_data.parent / "reference" / "values.json"
+    if not file.is_file():
+        pytest.skip("no reference values beside MIDMIX_DATA")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found

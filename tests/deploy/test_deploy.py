@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import midmix
+from midmix.cli.predict import predict
 from midmix.data import load as load_source
 from midmix.deploy import LoadedModel, export_onnx, export_program, model_card
 from midmix.errors import InputError
@@ -52,6 +53,20 @@ def test_rows_of_every_kind_give_the_same(folder: Path) -> None:
         model.predict_proba(np.zeros((3, 2), np.float32))
     with pytest.raises(InputError, match="holds no finished run"):
         midmix.load(folder.parent)
+
+
+@pytest.mark.parametrize("line", ["erm", "erm+balanced_softmax", "balanced-am-mixup"])
+def test_a_loaded_model_says_what_the_command_writes(line: str, tmp_path: Path) -> None:
+    FRAME.to_csv(tmp_path / "t.csv", index=False)
+    run = Run(Method.parse(line), seed=0, settings=Settings(network="mlp-8", epochs=2))
+    train_run(run, load_source(tmp_path / "t.csv"), tmp_path / "run")
+    predict(tmp_path / "run", str(tmp_path / "t.csv"), out=tmp_path / "p.parquet", all_classes=True)
+    written, model = pd.read_parquet(tmp_path / "p.parquet"), midmix.load(tmp_path / "run")
+    probabilities = written[[f"probability:{name}" for name in model.classes]].to_numpy()
+    assert np.array_equal(model.predict_proba(FRAME), probabilities)
+    assert model.decide(FRAME).tolist() == written["class"].tolist()
+    last = pd.read_parquet(tmp_path / "run" / "history.parquet").iloc[-1]
+    assert f"{last['nll']:.3g} | {100 * last['ece']:.3g}" in model_card(tmp_path / "run")
 
 
 @pytest.mark.parametrize("export", [export_program, export_onnx])

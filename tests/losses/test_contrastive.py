@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,15 +21,6 @@ from midmix.mixing.context import Views
 CASES = ("A5", "B2", "C7")
 NAMES = ("supcon", "bcl", "proco")
 LABELS = torch.tensor([0, 1, 2, 0, 2, 1, 1])
-
-
-@pytest.fixture(scope="module")
-def values(midmix_data: Path) -> dict[str, Any]:
-    file = midmix_data.parent / "reference" / "values.json"
-    if not file.is_file():
-        pytest.skip("no reference values beside MIDMIX_DATA")
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
 
 
 def entries(values: dict[str, Any], start: str) -> list[dict[str, Any]]:

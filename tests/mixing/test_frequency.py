@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,15 +29,6 @@ from midmix.mixing.confusion import transport
 from midmix.mixing.frequency import row_weights, turned
 
 CASES = ("A5", "B2", "C7")
-
-
-@pytest.fixture(scope="module")
-def values(midmix_data: Path) -> dict[str, Any]:
-    file = midmix_data.parent / "reference" / "values.json"
-    if not file.is_file():
-        pytest.skip("no reference values beside MIDMIX_DATA")
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
 
 
 def pair(labels: Any, share: float, mine: float, theirs: float) -> Tensor:

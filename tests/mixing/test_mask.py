@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -34,15 +30,6 @@ from midmix.models import build
 from midmix.training.step import can_divide, mixed_step
 
 Y = torch.tensor([0, 1, 2, 3, 0, 0, 2])
-
-
-@pytest.fixture(scope="module")
-def values(midmix_data: Path) -> dict[str, Any]:
-    file = midmix_data.parent / "reference" / "values.json"
-    if not file.is_file():
-        pytest.skip("no reference values beside MIDMIX_DATA")
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
 
 
 def test_boxes_and_their_realised_share_are_the_authors(values):

@@ -135,13 +135,13 @@ def test_lines_and_seeds_can_be_added_later(run, tmp_path):
 
 def test_an_interrupted_comparison_goes_on_where_it_stood(run, tmp_path):
     whole = run(tmp_path / "whole")
-    begun: set[str] = set()
+    begun: list[str] = []
 
     def interrupt(progress):
         if progress.moment is not None:
-            begun.add(progress.run)
-        if len(begun) == 2:  # of four
-            raise KeyboardInterrupt
+            begun.append(progress.run)
+            if len(set(begun)) == 2 and progress.moment.epoch == 2:  # in the second run of four
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", watch=interrupt, checkpoint_seconds=0)
@@ -150,8 +150,9 @@ def test_an_interrupted_comparison_goes_on_where_it_stood(run, tmp_path):
     left: list[Progress] = []
     resumed = run(tmp_path / "cut", watch=left.append, checkpoint_seconds=0)
     pd.testing.assert_frame_equal(numbers(resumed), numbers(whole))
-    again = {progress.run for progress in left if progress.moment is not None}
-    assert len(again) == 3, "what had finished is not run again"
+    again = [progress for progress in left if progress.moment is not None]
+    assert (again[0].run, again[0].moment.epoch) == (begun[-1], 2), "the first epoch was saved"
+    assert len({progress.run for progress in again}) == 3, "what had finished is not run again"
     assert {name: at for name, at in files(tmp_path / "cut").items() if name in finished}.items() >= {
         name: at for name, at in finished.items() if "/checkpoints/" not in name
     }.items()

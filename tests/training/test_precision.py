@@ -114,7 +114,8 @@ def test_a_changing_ratio_compiles_nothing_anew_and_another_batch_size_once(
     fit = start(blobs, settings, line, watch=watch)
     fit.run()
     assert len(ratios) > 100
-    assert len(set(ratios)) > 5 or line in ("erm", "balanced-midpoint")
+    fewest = 5 if line == "cutmix" else 10  # boxes in rows of six have no more shares than that
+    assert len(set(ratios)) > fewest or line in ("erm", "balanced-midpoint")
     at_first = graphs[1, 1]
     if line == "manifold-mixup":  # a graph for each of its sites; that of the input is one more
         assert counter.frame_count <= 2 * 4

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from midmix.decisions import for_own_prior
 from midmix.errors import InputError
 from midmix.measures import classification
-from midmix.training import finished, read_predictions
+from midmix.training import finished, read_predictions, trained_prior
 from midmix.training.run import TEST
 
 
@@ -30,13 +31,15 @@ def model_card(folder: Path) -> str:
     ]
     if (folder / TEST).is_file():
         tested = read_predictions(folder)
-        found = classification(tested.logits, tested.labels, record["class_counts"])
+        trained = trained_prior(record)
+        log_p = None if trained is None else for_own_prior(trained, tested.logits, tested.labels)
+        found = classification(tested.logits, tested.labels, record["class_counts"], log_probabilities=log_p)
         totals = {
             "accuracy %": 100 * found.accuracy,
             "balanced accuracy %": 100 * found.balanced_accuracy,
             "macro F1 %": 100 * found.macro_f1,
-            "NLL (nats)": found.nll,
-            "ECE %": 100 * found.ece,
+            "NLL (nats)": found.nll if record["probabilities"] else math.nan,
+            "ECE %": 100 * found.ece if record["probabilities"] else math.nan,
         }
         lines += [
             "",

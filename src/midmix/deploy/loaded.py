@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,9 +14,10 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from midmix.data import load_unlabelled
+from midmix.decisions import DecisionRule
 from midmix.deploy.card import model_card
 from midmix.errors import InputError
-from midmix.training import load_model, predict_logits, preparation_of
+from midmix.training import load_model, predict_logits, preparation_of, run_rule
 from midmix.training.record import RECORD
 from midmix.training.run import MODEL
 
@@ -80,14 +82,25 @@ class LoadedModel(ModelHubMixin):
         """Logits `float32 [N, C]`; rows as in `features`."""
         return predict_logits(self.network, self.features(rows))
 
+    @cached_property
+    def rule(self) -> DecisionRule:
+        """From logits to probabilities for the training data's prior, and to decisions, as `midmix predict` has it."""
+        return run_rule(self.folder, self.record)
+
     def predict_proba(self, rows: Any) -> np.ndarray:
-        """Probabilities `[N, C]` in the order of `classes`, as `midmix predict` writes them; rows as in `features`."""
-        probabilities: np.ndarray = self.logits(rows).softmax(1).numpy()
+        """Probabilities `[N, C]` in the order of `classes`, as `midmix predict` writes them; rows as in `features`.
+
+        NaN of a classifier whose scores are none.
+        """
+        found = self.rule.probabilities(self.logits(rows))
+        if not self.record["probabilities"]:
+            found = torch.full_like(found, torch.nan)
+        probabilities: np.ndarray = found.numpy()
         return probabilities
 
     def decide(self, rows: Any) -> np.ndarray:
         """Name of the class of each row, `[N]`, as `midmix predict` writes it; rows as in `features`."""
-        names: np.ndarray = np.array(self.classes)[self.logits(rows).argmax(1).numpy()]
+        names: np.ndarray = np.array(self.classes)[self.rule.decide(self.logits(rows)).numpy()]
         return names
 
     def generate_model_card(self, *arguments: Any, **keywords: Any) -> ModelCard:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
-from midmix.mixing.counts import DecayedCounts, over_processes
+from midmix.mixing.counts import DecayedCounts, batch_counts
 from midmix.mixing.frequency import COUNTS, row_weights
+from midmix.mixing.pairing import SelfPairs, rows_by_class
 from midmix.mixing.random import index_below, uniform
 
 
@@ -38,8 +39,7 @@ class Confusion(nn.Module):
         cells = labels * classes + logits.argmax(-1)
         seen = torch.zeros(classes * classes, device=labels.device)
         seen.scatter_add_(0, cells, torch.ones_like(cells, dtype=torch.float32))
-        seen = over_processes(seen)
-        self.answers.add(seen.reshape(classes, classes), seen.sum())
+        self.answers.add(*batch_counts(seen.reshape(classes, classes), len(labels)))
 
     def wrong(self) -> Tensor:
         """`[C, C]`, the share of each class's rows that was taken for each other class; zero on the diagonal.
@@ -138,13 +138,11 @@ def transport(cost: Tensor, source: Tensor, target: Tensor, entropy: float, step
 def _rows_of(chances: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
     """A row of the batch for each row, whose class has these `chances [B, C]`; itself where no class has any."""
     rows, classes = chances.shape
-    order = torch.argsort(labels, stable=True)
-    counts = labels.new_zeros(classes).scatter_add_(0, labels, torch.ones_like(labels))
+    order, counts, starts = rows_by_class(labels, classes)
     ladder = (chances * (counts > 0)).double().cumsum(1)
     top = ladder[:, -1:]
     draws = uniform(rows, labels.device, generator).double()[:, None]
     other = torch.searchsorted(ladder, draws * top, right=True)[:, 0].clamp_max(classes - 1)
-    starts = counts.cumsum(0) - counts
     place = starts[other] + index_below(counts[other], uniform(rows, labels.device, generator))
     found = order[place.clamp_max(max(rows - 1, 0))]
-    return torch.where(top[:, 0] > 0, found, torch.arange(rows, device=labels.device))
+    return torch.where(top[:, 0] > 0, found, SelfPairs()(labels, classes))

@@ -8,17 +8,24 @@ import torch
 from torch import Tensor, nn
 
 
-def alone() -> bool:
-    """Whether this is the only process: none of `torch.distributed` has to be asked."""
-    return not (torch.distributed.is_available() and torch.distributed.is_initialized())
-
-
 def over_processes(counts: Tensor) -> Tensor:
     """The sum of `counts` over all processes of `torch.distributed`, or `counts` where there is one only."""
-    if not alone():
+    if not _alone():
         counts = counts.clone()
         torch.distributed.all_reduce(counts)
     return counts
+
+
+def batch_counts(counts: Tensor, rows: int) -> tuple[Tensor, int | Tensor]:
+    """A batch's counts and how many rows they are of, over all processes; a number of rows where there is one only."""
+    if _alone():
+        return counts, rows
+    found = over_processes(torch.cat([counts.flatten(), counts.new_tensor([rows])]))
+    return found[:-1].reshape(counts.shape), found[-1]
+
+
+def _alone() -> bool:
+    return not (torch.distributed.is_available() and torch.distributed.is_initialized())
 
 
 class DecayedCounts(nn.Module):

@@ -64,7 +64,7 @@ class InterClassPairs:
 
     def __call__(self, labels: Tensor, num_classes: int, generator: torch.Generator | None = None) -> Tensor:
         rows = len(labels)
-        order, counts, starts = _by_class(labels, num_classes)
+        order, counts, starts = rows_by_class(labels, num_classes)
         own = counts[labels]
         draw = index_below(rows - own, uniform(rows, labels.device, generator))
         # Rows sorted by class, the own class's block stepped over.
@@ -86,7 +86,7 @@ class ClassBalancedPairs:
 
     def __call__(self, labels: Tensor, num_classes: int, generator: torch.Generator | None = None) -> Tensor:
         rows = len(labels)
-        order, counts, starts = _by_class(labels, num_classes)
+        order, counts, starts = rows_by_class(labels, num_classes)
         present = counts > 0
         others = present.sum() - 1
         rank = present.cumsum(0) - 1
@@ -98,7 +98,7 @@ class ClassBalancedPairs:
         return torch.where(others > 0, order[place.clamp_max(rows - 1)], SelfPairs()(labels, num_classes))
 
 
-def _by_class(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+def rows_by_class(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
     """Rows sorted by class `[B]`; how many each class has `[C]`; where its block starts `[C]`."""
     order = torch.argsort(labels, stable=True)
     counts = labels.new_zeros(num_classes).scatter_add_(0, labels, torch.ones_like(labels))

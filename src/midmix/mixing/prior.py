@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
-from midmix.mixing.counts import DecayedCounts, alone, over_processes
+from midmix.mixing.counts import DecayedCounts, batch_counts
 from midmix.mixing.plan import Plan
 
 WINDOW = 100_000  # samples; long, because a class with one sample in ten thousand must be remembered
@@ -77,10 +77,8 @@ class Prior(nn.Module):
             data = _ones_by_class(labels, self.data.counts)
             self._add(data, data, len(labels))
 
-    def _add(self, targets: Tensor, data: Tensor, samples: int | Tensor) -> None:
-        if not alone():
-            targets, data = over_processes(torch.stack([targets, data]))
-            samples = data.sum()
+    def _add(self, targets: Tensor, data: Tensor, rows: int) -> None:
+        (targets, data), samples = batch_counts(torch.stack([targets, data]), rows)
         self.targets.add(targets, samples)
         self.data.add(data, samples)
 

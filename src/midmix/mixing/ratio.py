@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError, unknown
-from midmix.mixing.counts import DecayedCounts, alone, over_processes
+from midmix.mixing.counts import DecayedCounts, batch_counts
 from midmix.mixing.curve import Curve, ExponentialCurve
 from midmix.mixing.random import symmetric_beta, uniform
 
@@ -259,11 +259,7 @@ class AccuracyRatio(Ratio):
         else:
             hits = right.sum()
             counts = torch.stack([hits, torch.full_like(hits, len(labels))])[:, None]
-        samples: int | Tensor = len(labels)
-        if not alone():
-            counts = over_processes(counts)
-            samples = counts[1].sum()
-        self.tally.add(counts, samples)
+        self.tally.add(*batch_counts(counts, len(labels)))
         if self.source == "running":
             self._publish()
 

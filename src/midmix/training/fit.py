@@ -26,7 +26,7 @@ from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.batches import fetch, on_device
 from midmix.training.callback import UNWATCHED, Callback, StepInfo
 from midmix.training.checkpoint import Checkpoints
-from midmix.training.history import Epoch, epoch_record
+from midmix.training.history import LAST_PART, Epoch, epoch_record
 from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
@@ -318,11 +318,11 @@ class Fit:
         validation = self.split.validation
         known = self.sums.clean_accuracy(self.world, self.device)
         every, epochs = self.settings.evaluate_every, self.settings.epochs
-        tenth_before = self.epoch <= 0.9 * epochs < self.epoch + every
+        before_last_part = self.epoch <= (1 - LAST_PART) * epochs < self.epoch + every
         return epoch_record(
             epoch=self.epoch,
             train_accuracy=self._predict(self.split.train).accuracy()
-            if tenth_before or self.epoch == epochs
+            if before_last_part or self.epoch == epochs
             else known,
             test=self._predict(self.split.test),
             validation=None if validation is None else self._predict(validation),

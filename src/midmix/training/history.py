@@ -18,6 +18,7 @@ from midmix.measures import (
 )
 from midmix.training.predict import Predictions
 
+LAST_PART = 0.1  # of a training, before which and at whose end all training rows are run through
 MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from a sample
 
 

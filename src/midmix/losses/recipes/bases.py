@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from midmix.errors import InputError
+from midmix.losses.checks import check_not_negative
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext, cross_entropy
@@ -21,8 +22,7 @@ class Focal:
     gamma: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gamma < float("inf"):
-            raise InputError(f"gamma: {self.gamma} must be 0 or more, and finite; 0 for cross-entropy")
+        check_not_negative("gamma", self.gamma, "; 0 for cross-entropy")
 
     def __call__(self, logits: Tensor, labels: Tensor, context: LossContext) -> Tensor:
         losses = cross_entropy(logits, labels)

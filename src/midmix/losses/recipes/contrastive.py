@@ -6,23 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
+from midmix.losses.checks import LEFT_OUT, check_not_negative, check_positive
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.projection import Projection
 from midmix.losses.recipes.prior import AddLogPrior
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext, Views
-
-
-def check_contrast(weight: float, temperature: float) -> None:
-    """Sees that a contrastive term can be.
-
-    Raises:
-        InputError: for a weight below 0 or a temperature of 0 or below.
-    """
-    if not 0 <= weight < float("inf"):
-        raise InputError(f"weight: {weight} must be 0 or more, and finite; 0 leaves the term out")
-    if not 0 < temperature < float("inf"):
-        raise InputError(f"temperature: {temperature} must be above 0, and finite, such as 0.1")
 
 
 def supervised_contrast(points: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -78,7 +67,8 @@ class Contrast(nn.Module):
 
     def __init__(self, weight: float, temperature: float, dim: int) -> None:
         super().__init__()
-        check_contrast(weight, temperature)
+        check_not_negative("weight", weight, LEFT_OUT)
+        check_positive("temperature", temperature, ", such as 0.1")
         self.weight, self.temperature = weight, temperature
         self.project = Projection(dim)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
+from midmix.losses.checks import check_not_negative, check_positive
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext
@@ -23,14 +24,9 @@ class Diverse:
     needs = frozenset({"features", "head", "counts"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < float("inf"):
-            raise InputError(f"weight: {self.weight} must be 0 or more, and finite; 0 keeps nobody apart")
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"temperature: {self.temperature} must be above 0, and finite")
-        if not 0 <= self.imbalance < float("inf"):
-            raise InputError(
-                f"imbalance: {self.imbalance} must be 0 or more, and finite; 0 softens all classes alike"
-            )
+        check_not_negative("weight", self.weight, "; 0 keeps nobody apart")
+        check_positive("temperature", self.temperature)
+        check_not_negative("imbalance", self.imbalance, "; 0 softens all classes alike")
 
     def prepare(self, head: nn.Module, num_classes: int) -> None:
         """Sees that the classifier has experts.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from midmix.errors import InputError
+from midmix.losses.checks import check_not_negative, check_positive
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext
@@ -19,8 +20,7 @@ def check_scale(scale: float) -> None:
     Raises:
         InputError: for a scale of 0 or below, or an infinite one.
     """
-    if not 0 < scale < float("inf"):
-        raise InputError(f"scale: {scale} must be above 0, and finite; 1 for a linear head, 30 for cosines")
+    check_positive("scale", scale, "; 1 for a linear head, 30 for cosines")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class SubtractMargin:
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        if not 0 <= self.max_margin < float("inf"):
-            raise InputError(f"max_margin: {self.max_margin} must be 0 or more, and finite")
+        check_not_negative("max_margin", self.max_margin)
 
     def __call__(self, logits: Tensor, labels: Tensor, context: LossContext) -> Tensor:
         counts = context.target_counts.clamp_min(1)

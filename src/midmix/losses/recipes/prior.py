@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from midmix.errors import InputError
+from midmix.losses.checks import check_not_negative
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext
@@ -32,8 +32,7 @@ class AddLogPrior:
     needs = frozenset({"prior"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tau < float("inf"):
-            raise InputError(f"tau: {self.tau} must be 0 or more, and finite; 1 takes the whole prior out")
+        check_not_negative("tau", self.tau, "; 1 takes the whole prior out")
 
     @property
     def absorbs(self) -> float:
@@ -81,10 +80,7 @@ class ScaleByClass:
     needs = frozenset({"counts"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gamma < float("inf"):
-            raise InputError(
-                f"gamma: {self.gamma} must be 0 or more, and finite; 0 leaves logits as they are"
-            )
+        check_not_negative("gamma", self.gamma, "; 0 leaves logits as they are")
 
     def __call__(self, logits: Tensor, labels: Tensor, context: LossContext) -> Tensor:
         counts = context.target_counts.clamp_min(1)

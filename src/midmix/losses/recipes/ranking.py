@@ -7,18 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from midmix.errors import InputError
+from midmix.losses.checks import LEFT_OUT, check_not_negative, check_positive
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext
-
-
-def _check(weight: float, **above: float) -> None:
-    if not 0 <= weight < float("inf"):
-        raise InputError(f"weight: {weight} must be 0 or more, and finite; 0 leaves the term out")
-    for name, value in above.items():
-        if not 0 < value < float("inf"):
-            raise InputError(f"{name}: {value} must be above 0, and finite")
 
 
 @dataclass(frozen=True)
@@ -29,7 +21,8 @@ class SquaredAUC:
     margin: float
 
     def __post_init__(self) -> None:
-        _check(self.weight, margin=self.margin)
+        check_not_negative("weight", self.weight, LEFT_OUT)
+        check_positive("margin", self.margin)
 
     def __call__(self, context: LossContext) -> Tensor:
         scores, own = context.logits.softmax(1), context.soft_targets()
@@ -81,7 +74,8 @@ class SmoothAP:
     temperature: float
 
     def __post_init__(self) -> None:
-        _check(self.weight, temperature=self.temperature)
+        check_not_negative("weight", self.weight, LEFT_OUT)
+        check_positive("temperature", self.temperature)
 
     def __call__(self, context: LossContext) -> Tensor:
         logits, shares = context.logits, context.soft_targets()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError, unknown
+from midmix.losses.checks import check_positive
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.registry import LOSSES
 from midmix.mixing.context import LossContext
@@ -83,8 +84,7 @@ class SmoothedByClass:
             raise InputError(f"head: {self.head}, tail: {self.tail}; needed is 0 <= tail <= head < 1")
         if self.shape not in SHAPES:
             raise unknown("shape of label_aware_smoothing", self.shape, SHAPES)
-        if not 0 < self.power < float("inf"):
-            raise InputError(f"power: {self.power} must be above 0, and finite")
+        check_positive("power", self.power)
 
     def __call__(self, logits: Tensor, labels: Tensor, context: LossContext) -> Tensor:
         counts = context.target_counts

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
+from midmix.losses.checks import check_not_negative
 from midmix.losses.compose import ComposedLoss
 from midmix.losses.parts import Weight, class_weights
 from midmix.losses.registry import LOSSES
@@ -22,8 +23,7 @@ class InverseFrequency:
     needs = frozenset({"counts"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.power < float("inf"):
-            raise InputError(f"power: {self.power} must be 0 or more, and finite; 1 for inverse frequency")
+        check_not_negative("power", self.power, "; 1 for inverse frequency")
 
     @property
     def absorbs(self) -> float:

@@ -96,7 +96,7 @@ class Ridge:
 
 @BASELINES.register(name="lda")
 @dataclass(frozen=True)
-class Discriminant:
+class ShrunkDiscriminant:
     """Linear discriminants with a uniform prior and a shrunk covariance: `LinearDiscriminantAnalysis` of scikit-learn.
 
     Gaussian classes with one covariance, the mean over classes of each one's `(1 - s) Σ_c + s tr(Σ_c)/D · I`.
@@ -110,7 +110,7 @@ class Discriminant:
     Example:
         >>> import torch
         >>> features, labels = torch.tensor([[-1.0], [-2.0], [1.0]]), torch.tensor([0, 0, 1])
-        >>> Discriminant(shrinkage=0.5).fit(features, labels, 2, seed=0)(features).argmax(1)
+        >>> ShrunkDiscriminant(shrinkage=0.5).fit(features, labels, 2, seed=0)(features).argmax(1)
         tensor([0, 0, 1])
     """
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from midmix.training.health.table import Evidence, declare
+from midmix.training.history import LAST_PART
 
 FITTED = 0.98
-RISE, TENTH = 0.01, 0.1
+RISE = 0.01
 FALL = 0.10
 HEADROOM, TRAIN_HEADROOM = 0.05, 0.02
 
@@ -25,11 +26,11 @@ def not_converged(evidence: Evidence) -> str | None:
     if len(epochs) < 2 or epochs[-1]["train_accuracy"] >= FITTED:
         return None
     last = epochs[-1]
-    before = [epoch for epoch in epochs if epoch["epoch"] <= (1 - TENTH) * last["epoch"]]
+    before = [epoch for epoch in epochs if epoch["epoch"] <= (1 - LAST_PART) * last["epoch"]]
     if not before:
         return None
     rise = last["train_accuracy"] - before[-1]["train_accuracy"]
-    tenths = (last["epoch"] - before[-1]["epoch"]) / (TENTH * last["epoch"])
+    tenths = (last["epoch"] - before[-1]["epoch"]) / (LAST_PART * last["epoch"])
     if not rise > RISE * tenths:
         return None
     return (
