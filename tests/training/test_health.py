@@ -125,6 +125,8 @@ def test_training_that_still_rises():
 def test_training_that_falls_apart():
     fell = [epoch(1, 0.9, 0.8), epoch(2, 0.95, 0.85), epoch(3, 0.6, 0.6)]
     assert rules_of(evidence(fell)) == ["diverged"]
+    unknown = [epoch(1, math.nan, 0.8), epoch(2, math.nan, 0.85)]  # of a mix that shows no clean rows
+    assert rules_of(evidence([*unknown, fell[-1]])) == ["diverged"]
     turned = [epoch(1, 0.9, 0.6), epoch(2, 0.95, 0.65), epoch(3, 0.7, 0.8)]
     assert rules_of(evidence(turned)) == [], (
         "another order of rows gives up the frequent classes for the rare ones"
