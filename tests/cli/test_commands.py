@@ -203,3 +203,37 @@ def test_controls_are_added_where_they_are_asked_for_and_named_where_they_are_no
         "mixup+balanced_softmax", "erm+balanced_softmax", "discriminant", "logistic", "ridge", "lda",
         "hist-gradient-boosting",
     }  # fmt: skip
+
+
+TRACKER = """
+from pathlib import Path
+from accelerate.tracking import GeneralTracker
+
+class Kept(GeneralTracker):
+    name, requires_logging_directory, tracker = "kept", True, None
+
+    def __init__(self, run, folder):
+        super().__init__()
+        self.file = Path(folder, run)
+
+    def log(self, values, step=None):
+        with self.file.open("a") as file:
+            print(step, values, file=file)
+"""
+
+
+def test_compare_tells_trackers_of_its_runs_and_its_table(midmix, table, tmp_path):
+    (tmp_path / "own.py").write_text(TRACKER)
+    out = tmp_path / "out"
+    command = ("compare", table, "--methods", "erm,ridge", "--no-controls", "--seeds", 1, "--epochs", 2, "--jobs", 1,
+               "--track", f"{tmp_path}/own.py:Kept", "--out", out)  # fmt: skip
+    assert midmix(*command).code == 0
+    assert {path.name for path in (out / "tracked").iterdir()} == {"erm-seed0", "ridge-seed0", "comparison"}
+    assert "epoch/test_accuracy" in (out / "tracked" / "ridge-seed0").read_text()
+    told = (out / "tracked" / "comparison").read_text()
+    assert "| method | overall % |" in told
+    assert (out / "tables.md").read_text().splitlines()[4] in told.replace("\\n", "\n")
+    outcome = midmix("train", table, "--track", "wanbd", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "did you mean wandb, swanlab?" in outcome.complaint
+    assert not (tmp_path / "run").exists()

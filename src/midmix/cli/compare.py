@@ -8,12 +8,22 @@ from typing import Literal
 
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
-from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole, check_projection
+from midmix.cli.flags import (
+    Config,
+    Out,
+    SourceFlags,
+    SplitFlags,
+    Track,
+    TrainingFlags,
+    Whole,
+    check_projection,
+)
 from midmix.errors import InputError, unknown
 from midmix.methods import Method, default_lines, missing_controls, parse_methods, with_controls
 from midmix.methods.controls import RECOMMENDED
 from midmix.studies import check_comparison
 from midmix.studies import compare as run_comparison
+from midmix.training.tracking import Tracking
 
 
 def compare(
@@ -26,6 +36,7 @@ def compare(
     out: Out = Path("comparison"),
     search: Whole = 0,
     jobs: Whole | None = None,
+    track: Track = None,
     baseline: str | None = None,
     projection: Literal["pca", "umap"] = "pca",
     config: Config = None,
@@ -65,6 +76,7 @@ def compare(
     """
     check_projection(projection)
     check_comparison(out)
+    tracking = Tracking.read(track, out)
     given = None if methods is None else parse_methods([text for text in methods.split(",") if text.strip()])
     loaded = data.load(source, **reading.options())
     introduce(loaded)
@@ -94,16 +106,19 @@ def compare(
             jobs=jobs,
             watch=watch,
             say=note,
+            tracking=tracking,
             **split.options(),
         )
     from midmix.reports import (  # after the runs: matplotlib takes a second
         flags_of,
         health_of,
         read_comparison,
+        summarise,
         terminal_health,
         terminal_table,
         terminal_verdict,
         tested_runs,
+        text_table,
         tuned_commands,
         tuning_of,
         write_report,
@@ -118,6 +133,8 @@ def compare(
     if signs := health_of(comparison).signs:
         console.print(terminal_health(signs), highlight=False)
     write_tables(out, baseline=baseline)
+    summary = summarise(results, baseline=baseline, tested=tested)
+    tracking.tables("comparison", {"results": text_table(summary)}, note)
     page = write_report(out, projection=projection, baseline=baseline)
     console.print(f"Report: {page}\n", highlight=False, soft_wrap=True)
     flags = flags_of(comparison.about)

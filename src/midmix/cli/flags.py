@@ -43,6 +43,13 @@ Trust = Annotated[
     bool,
     Parameter(negative=(), help="Run the code of its own that the model names, after you have looked at it."),
 ]
+Track = Annotated[
+    str | None,
+    Parameter(
+        help="Trackers to tell of runs, separated by commas: tensorboard, wandb, mlflow, …, or module:Class. "
+        "[default: none]"
+    ),
+]
 Out = Annotated[Path, Parameter(help="Folder for what is written; made if it is not there.")]
 
 

@@ -8,13 +8,14 @@ from rich.text import Text
 
 from midmix import data
 from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
-from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, TrainingFlags, Whole
+from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, Track, TrainingFlags, Whole
 from midmix.cli.measured import measured
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
 from midmix.training import Callback, Run, check_run, read_predictions, train_run
 from midmix.training.run import MODEL
+from midmix.training.tracking import Tracking
 
 
 def train(
@@ -24,6 +25,7 @@ def train(
     method: str = "erm+balanced_softmax",
     seed: Whole = 0,
     out: Out = Path("run"),
+    track: Track = None,
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
     split: SplitFlags = SplitFlags(),  # noqa: B008
@@ -44,6 +46,7 @@ def train(
         Of the split, the initial weights and all draws.
     """
     check_run(out)
+    tracking = Tracking.read(track, out)
     line = Method.parse(method)
     loaded = data.load(source, **reading.options())
     introduce(loaded)
@@ -56,7 +59,7 @@ def train(
             stop=stop.is_set,
             still_ours=claim.check,
         )
-        record = train_run(run, loaded, out, callback=callback)
+        record = train_run(run, loaded, out, callback=callback, tracking=tracking)
     predictions = read_predictions(out)
     console.print(
         measured(predictions, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch")

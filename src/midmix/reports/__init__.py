@@ -8,7 +8,7 @@ from midmix.reports.commands import flags_of, source_of, tuned_commands, tuning_
 from midmix.reports.comparison import read_comparison
 from midmix.reports.figures.projection import check_projection
 from midmix.reports.health import health_of, terminal_health
-from midmix.reports.markdown import markdown_table, write_tables
+from midmix.reports.markdown import markdown_table, text_table, write_tables
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.page import write_report
 from midmix.reports.subjects import Output
@@ -31,6 +31,7 @@ __all__ = [
     "terminal_table",
     "terminal_verdict",
     "tested_runs",
+    "text_table",
     "transfer_table",
     "tuned_commands",
     "tuning_of",

@@ -38,16 +38,24 @@ def markdown_table(
         | erm | 75.0 (n = 1) | 1 |
         | mixup | 50.0 (n = 1) [−25.0] | 1 |
     """
+    table = text_table(summary, epoch_choice, columns)
+    lines = [f"| {' | '.join(table.columns)} |", f"|{'---|' * len(table.columns)}"]
+    lines += [f"| {' | '.join(row)} |" for row in table.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+def text_table(
+    summary: pd.DataFrame, epoch_choice: str = "last", columns: Sequence[Column] | None = None
+) -> pd.DataFrame:
+    """The cells of `markdown_table`, as texts."""
     if columns is None:
         columns = outcome_columns(summary["measure"].unique())
     headings = [f"{column.heading}{' %' if column.percent else ''}{_arrow(column)}" for column in columns]
-    lines = [
-        f"| {' | '.join(['method', *headings, 'seeds'])} |",
-        f"|{'---|' * (len(columns) + 2)}",
+    rows = [
+        [row.line, *map(_text, row.cells), str(row.seeds)]
+        for row in table_rows(summary, epoch_choice, columns)
     ]
-    for row in table_rows(summary, epoch_choice, columns):
-        lines.append(f"| {' | '.join([row.line, *map(_text, row.cells), str(row.seeds)])} |")
-    return "\n".join(lines)
+    return pd.DataFrame(rows, columns=["method", *headings, "seeds"])
 
 
 def write_tables(folder: Path | str, *, baseline: str | None = None) -> Path:

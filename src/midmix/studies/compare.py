@@ -18,14 +18,16 @@ from midmix.studies.search import FOLDS, check_search
 from midmix.studies.search import search as search_all
 from midmix.training.run import Run, check_runs, finished, result_rows, train_run
 from midmix.training.settings import Settings
+from midmix.training.tracking import Tracking
 from midmix.training.tuned import Tuned
 
 
 @dataclass(frozen=True)
 class Classify:
-    """Train on a source's labels and measure on its test rows."""
+    """Train on a source's labels and measure on its test rows, and tell trackers of it."""
 
     source: Source
+    tracking: Tracking | None = None
 
     def specification(self) -> dict[str, Any]:
         return {}
@@ -37,6 +39,7 @@ class Classify:
             folder,
             callback=attempt.callback(),
             checkpoint_seconds=attempt.checkpoint_seconds,
+            tracking=self.tracking,
         )
 
     def rows(self, folder: Path) -> Rows:
@@ -61,6 +64,7 @@ def compare(
     checkpoint_seconds: float = 30.0,
     executor: Executor | Callable[[int], Executor] | None = None,
     part: tuple[int, int] | None = None,
+    tracking: Tracking | None = None,
 ) -> pd.DataFrame:
     """Trains every line with seeds `0 … seeds - 1` and returns the results, which lie in `folder/results.parquet` too.
 
@@ -78,6 +82,7 @@ def compare(
         search: how many draws over rate, decay, length and the method's options each line is tuned by, see
             `midmix.studies.search`; 0 tunes nothing. Needs Optuna (`midmix[search]`).
         jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
+        tracking: which trackers are told of each run.
 
     Returns:
         A row a line, seed and epoch choice: of all finished runs of the folder.
@@ -109,7 +114,7 @@ def compare(
     runs = [
         replace(run, seed=seed, tuned=tuned.get(str(run.method))) for seed in range(seeds) for run in first
     ]
-    run_all(Classify(source), runs, folder, options)
+    run_all(Classify(source, tracking), runs, folder, options)
     return collect(folder, lines)
 
 

@@ -35,6 +35,7 @@ from midmix.studies.packed import pack, unpack
 from midmix.training.callback import Callback, StepInfo
 from midmix.training.identity import differences
 from midmix.training.run import Run
+from midmix.training.tracking import TRACKED
 from midmix.training.tuned import asked
 
 SPECIFICATION, RESULTS, RUNS, LAUNCHERS = "comparison.json", "results.parquet", "runs", "launchers"
@@ -178,7 +179,7 @@ def check_comparison(folder: Path) -> None:
     Raises:
         InputError: as `check_folder` does.
     """
-    check_folder(folder, "comparison", SPECIFICATION, {CLAIM, f"{CLAIM}.lock", LAUNCHERS})
+    check_folder(folder, "comparison", SPECIFICATION, {CLAIM, f"{CLAIM}.lock", LAUNCHERS, TRACKED})
 
 
 def gather(rows: Callable[[Path], Rows], folder: Path, lines: Sequence[Method] = ()) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from midmix.training.run import (
 from midmix.training.sampler import ClassBalancedSampler
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
+from midmix.training.tracking import Tracking
 
 __all__ = [
     "Callback",
@@ -28,6 +29,7 @@ __all__ = [
     "Settings",
     "Split",
     "StepInfo",
+    "Tracking",
     "check_run",
     "draw_split",
     "estimated_prior",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from midmix.training.history import Epoch
+from midmix.training.predict import Predictions
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class StepInfo:
         rate: rows a second.
         ratio: λ of the step, the mean share of a mixed row that is its owner's.
         train_accuracy: on clean rows of the epoch so far, or of the schedule's memory; NaN where nobody sees them.
+        loss: mean over the steps since the last look at the run.
     """
 
     epoch: int
@@ -27,6 +31,7 @@ class StepInfo:
     rate: float
     ratio: float
     train_accuracy: float
+    loss: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Callback:
     Attributes:
         on_step: after steps: after every `every`-th, and more often where steps are slow.
         on_epoch: after every evaluated epoch, with what is written down of it.
+        on_end: once the run is finished, with its record and its predictions of the test rows.
         say: is told, in one line, what a person should know.
         stop: asked after every step; where it says so, a checkpoint is written and KeyboardInterrupt raised.
         still_ours: raises where the run's folder has become another's; asked before each writing.
@@ -49,6 +55,7 @@ class Callback:
 
     on_step: Callable[[StepInfo], None] | None = None
     on_epoch: Callable[[Epoch], None] | None = None
+    on_end: Callable[[Mapping[str, Any], Predictions], None] | None = None
     say: Callable[[str], None] = field(default=print)
     stop: Callable[[], bool] = lambda: False
     still_ours: Callable[[], None] = lambda: None

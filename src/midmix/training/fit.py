@@ -152,6 +152,7 @@ class Fit:
         self.step = 0  # steps of the current epoch done
         self.seconds = 0.0  # of training, evaluations left out
         self._saved = 0.0  # when, by the monotonic clock
+        self._seen_loss = math.nan  # mean since the last look but one
         self.sums = EpochSums()
         self.history: list[Epoch] = []
 
@@ -291,6 +292,7 @@ class Fit:
     def _look(self) -> None:
         """Sums up the steps since the last look, and stops the run where a loss is not finite."""
         losses = self.sums.take(self.world)
+        self._seen_loss = sum(losses) / len(losses) if losses else self._seen_loss
         for number, value in enumerate(losses, start=1):
             if not math.isfinite(value):
                 steps = self.epoch * self.steps + self.step - len(losses) + number
@@ -361,6 +363,7 @@ class Fit:
             rate=rate,
             ratio=self.sums.last_ratio,
             train_accuracy=self.sums.clean_accuracy() if accuracy is None else float(accuracy),
+            loss=self._seen_loss,
         )
 
     def _save_if_due(self) -> None:

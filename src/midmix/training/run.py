@@ -42,6 +42,7 @@ from midmix.training.rule import VALIDATION
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
+from midmix.training.tracking import TRACKED, Tracking
 from midmix.training.tuned import Tuned, asked
 
 MODEL, HISTORY, TEST = "model.safetensors", "history.parquet", "test.npz"
@@ -149,7 +150,7 @@ def check_run(folder: Path) -> None:
     Raises:
         InputError: as `check_folder` does.
     """
-    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, VALIDATION, CHECKPOINTS, *WORKING})
+    check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, VALIDATION, CHECKPOINTS, TRACKED, *WORKING})
 
 
 def check_runs(runs: Sequence[Run], source: Source) -> None:
@@ -190,6 +191,7 @@ def train_run(
     *,
     callback: Callback = UNWATCHED,
     checkpoint_seconds: float = 30.0,
+    tracking: Tracking | None = None,
 ) -> dict[str, Any]:
     """Trains one run into its folder, from its last whole checkpoint where it was interrupted; returns its record.
 
@@ -200,9 +202,12 @@ def train_run(
     epoch), `validation.npz` (logits and labels of held-out rows, where there are some) and `model.safetensors`; while
     the run goes on, `checkpoints/`.
 
+    Args:
+        tracking: which trackers are told of it; none where it has finished before.
+
     Raises:
         InputError: for data that cannot be split so, training that diverges, a folder that holds another run or the
-            same one on other rows; as `Fit` does.
+            same one on other rows; as `Fit` and `Tracking` do.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -222,8 +227,10 @@ def train_run(
         _same(run, specification, record, folder)
         return record
     split = run.split(source)
-    trained = _trained(run.chosen, split, folder, callback, checkpoint_seconds)
-    return write_run(run, source, split, trained, folder, callback)
+    about = {"method": str(run.method), "seed": run.seed, **run.chosen.settings.as_dict()}
+    with (tracking or Tracking((), folder)).watch(run.name, about, callback) as told:
+        trained = _trained(run.chosen, split, folder, told, checkpoint_seconds)
+        return write_run(run, source, split, trained, folder, told)
 
 
 def write_run(
@@ -289,6 +296,8 @@ def write_run(
                 np.savez(file, logits=held_out.logits, labels=held_out.labels)
         callback.still_ours()
         RunRecord(**record).write(folder)
+        if callback.on_end is not None:
+            callback.on_end(record, tested)
     trained.close()
     return record
 
@@ -328,6 +337,8 @@ def _trained(run: Run, split: Split, folder: Path, callback: Callback, checkpoin
     baseline = run.method.make_baseline()
     if baseline is not None:
         fitted = fit_baseline(run.method, baseline, split, run.seed, callback.say)
+        if callback.on_epoch is not None:
+            callback.on_epoch(fitted.history[-1])
         return Trained(
             mix=None,
             network=LINEAR if fitted.model is not None else run.method.parts[0][1].name,
