@@ -33,9 +33,9 @@ OWN = Plot("own", "outcomes", 1.5, draw)
 def test_every_file_with_a_figure_is_found():
     assert set(FIGURES.names()) == {
         "accuracy-by-count", "differences", "training-curves", "collapse", "margins", "projection", "centres",
-        "reliability", "confusion",
+        "reliability", "confusion", "precision-recall", "cost-by-threshold",
     }  # fmt: skip
-    assert len({(one.section, one.order) for one in map(FIGURES.find, FIGURES.names())}) == 9
+    assert len({(one.section, one.order) for one in map(FIGURES.find, FIGURES.names())}) == 11
 
 
 def test_what_the_material_lacks_is_left_out_and_the_rest_is_in_the_order_of_the_page(generator):

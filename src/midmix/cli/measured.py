@@ -14,15 +14,15 @@ from rich.table import Table
 from torch import Tensor
 
 from midmix.cli.tables import ends
-from midmix.decisions import BalancedAccuracy, Costs, DecisionRule, for_own_prior, shares_of
+from midmix.decisions import Costs, DecisionRule, for_own_prior, shares_of
 from midmix.measures import MEASURES, Outputs, evaluate_all, shot_groups
+from midmix.measures.two_classes import OF_DECISIONS
 from midmix.training import Predictions, trained_prior
+from midmix.training.rule import AS_TRAINED, decided_for_aims
 
 OF_MANY = ("accuracy", "balanced_accuracy", "macro_f1", "many", "medium", "few")
-OF_TWO = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "g_mean")
 OF_PROBABILITIES = ("nll", "brier", "ece", "classwise_ece")
 OF_RANKING = ("average_precision", "roc_auc", "recall_at_precision")
-AS_TRAINED = "largest logit"
 
 
 def measured(
@@ -41,24 +41,22 @@ def measured(
     two = len(counts) == 2
     outputs = Outputs(labels, logits, counts, costs=_costs(rule))
     decided = _decided(predictions, record, rule)
-    names = [*(OF_TWO if two else OF_MANY), *(["expected_cost"] if outputs.costs is not None else [])]
+    names = [*(OF_DECISIONS if two else OF_MANY), *(["expected_cost"] if outputs.costs is not None else [])]
     found = {
         name: evaluate_all(
             Outputs(labels, F.one_hot(own, len(counts)).double(), counts, costs=outputs.costs), names
         )
         for name, own in decided.items()
     }
-    parts: list[RenderableType] = [_table(title, "decided by", names, found, _looked_for(outputs, record))]
+    parts: list[RenderableType] = [_decisions(title, names, found, _looked_for(outputs, record))]
     judged = {
         name: evaluate_all(Outputs(labels, logits, counts, log_probabilities=log), OF_PROBABILITIES)
         for name, log in _probabilities(predictions, record, rule).items()
     }
     if judged:
-        parts.append(_table("", "probabilities", OF_PROBABILITIES, judged))
+        parts.append(_table("probabilities", OF_PROBABILITIES, judged))
     if two:
-        parts.append(
-            _table("", "ranking", OF_RANKING, {"every threshold": evaluate_all(outputs, OF_RANKING)})
-        )
+        parts.append(_table("ranking", OF_RANKING, {"every threshold": evaluate_all(outputs, OF_RANKING)}))
     shown = list(decided)[-1] if rule is not None else AS_TRAINED
     return Group(*parts, _classes(decided[shown], labels, record, shown))
 
@@ -67,15 +65,10 @@ def _decided(
     predictions: Predictions, record: Mapping[str, Any], rule: DecisionRule | None
 ) -> dict[str, Tensor]:
     """Classes `[N]` by name of the way in which they are decided; what was stated is the last."""
-    logits, trained = predictions.logits, trained_prior(record)
-    decided = {AS_TRAINED: logits.argmax(1)}
-    if trained is not None:
-        data = shares_of(record["class_counts"])
-        for rule_ in (DecisionRule(trained, data), DecisionRule(trained, data, BalancedAccuracy())):
-            decided[f"aim {rule_.aim.text}"] = rule_.decide(logits)
+    decided = decided_for_aims(record, predictions.logits)
     if rule is not None:
         name = f"aim {rule.aim.text}" + (", as stated" if f"aim {rule.aim.text}" in decided else "")
-        decided[name] = rule.decide(logits)
+        decided[name] = rule.decide(predictions.logits)
     return decided
 
 
@@ -99,14 +92,8 @@ def _probabilities(
     return found
 
 
-def _table(
-    title: str,
-    first: str,
-    names: Sequence[str],
-    rows: Mapping[str, Mapping[str, float]],
-    caption: str | None = None,
-) -> Table:
-    table = Table(title=escape(title) or None, title_justify="left", caption=caption, caption_justify="left")
+def _table(first: str, names: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table()
     table.add_column(first, no_wrap=True)
     measures = [MEASURES.find(name) for name in names]
     for one in measures:
@@ -115,6 +102,21 @@ def _table(
     for name, values in rows.items():
         cells = [_text(values[one.name], percent=one.unit == "percent") for one in measures]
         table.add_row(name, *cells)
+    return table
+
+
+def _decisions(
+    title: str, names: Sequence[str], ways: Mapping[str, Mapping[str, float]], caption: str | None
+) -> Table:
+    """A row a measure and a column a way of deciding, so that a terminal of 80 columns holds them all."""
+    table = Table(title=escape(title), title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("decided by", no_wrap=True)
+    for way in ways:
+        table.add_column(way, justify="right")
+    for one in map(MEASURES.find, names):
+        percent = one.unit == "percent"
+        cells = [_text(values[one.name], percent=percent) for values in ways.values()]
+        table.add_row(f"{one.heading}{' %' if percent else ''}", *cells)
     return table
 
 

@@ -15,6 +15,8 @@ from midmix.measures.table import Need, Outputs, declare
 
 PRECISION = 0.9
 """At which `recall_at_precision` is taken in tables."""
+OF_DECISIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "g_mean")
+"""Measures of what was decided, whatever the scores."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from midmix.decisions import for_own_prior
 from midmix.errors import InputError
 from midmix.reports.lines import baseline_of, lines_of, method_of, with_methods
 from midmix.reports.subjects import Classes, Output, Subject
+from midmix.training.rule import trained_prior
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,11 @@ class Run:
         if self.output is None:
             return None
         ranking = torch.from_numpy(self.ranking)
-        logits = None if self.output.logits is None else self.output.logits[:, ranking]
-        return Output(self.output.features, ranking.argsort()[self.output.labels.long()], logits)
+        logits, log = (
+            None if found is None else found[:, ranking]
+            for found in (self.output.logits, self.output.log_probabilities)
+        )
+        return Output(self.output.features, ranking.argsort()[self.output.labels.long()], logits, log)
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
@@ -70,7 +75,12 @@ class Run:
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as arrays:
-            return Output(*(torch.from_numpy(arrays[name]) for name in ("features", "labels", "logits")))
+            features, labels, logits = (
+                torch.from_numpy(arrays[name]) for name in ("features", "labels", "logits")
+            )
+        trained = trained_prior(self.about)
+        log = None if trained is None else for_own_prior(trained, logits, labels.long())
+        return Output(features, labels, logits, log)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from midmix.reports.collapse import collapse_measures
 from midmix.reports.columns import Column, collapse_columns, outcome_columns
 from midmix.reports.commands import choices_of, tuning_of
 from midmix.reports.comparison import read_comparison
+from midmix.reports.decisions import decided_columns, decided_tables
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.summary import summarise
 
@@ -59,15 +60,19 @@ def text_table(
 
 
 def write_tables(folder: Path | str, *, baseline: str | None = None) -> Path:
-    """Writes `tables.md` into a comparison's folder: every epoch choice, and the measures of collapse."""
+    """Writes `tables.md` into a comparison's folder: every epoch choice, decisions of two classes, collapse."""
     folder = Path(folder)
     comparison = read_comparison(folder, baseline)
-    results = comparison.results
-    summary = summarise(results, baseline=baseline, tested=tested_runs(comparison))
+    results, tested = comparison.results, tested_runs(comparison)
+    summary = summarise(results, baseline=baseline, tested=tested)
     parts = [
         f"## {title}\n\n{markdown_table(summary, choice)}"
         for choice, title in CHOICES.items()
         if choice in set(results["epoch_choice"])
+    ]
+    parts += [
+        f"## {decided.heading}\n\n{markdown_table(decided.summary, 'last', decided_columns())}"
+        for decided in decided_tables(comparison, tested)
     ]
     measured = collapse_measures(comparison)
     if len(measured):

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -15,6 +16,7 @@ from midmix.reports.collapse import collapse_measures
 from midmix.reports.columns import collapse_columns, outcome_columns
 from midmix.reports.commands import choices_of, flags_of, paste, source_of, tuned_commands, tuning_of
 from midmix.reports.comparison import Comparison, Run, read_comparison
+from midmix.reports.decisions import decided_columns, decided_tables, positive_name
 from midmix.reports.figures.projection import Projection
 from midmix.reports.health import health_of
 from midmix.reports.matrix import matrix_of
@@ -78,6 +80,9 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         counts_rows=bool(summary["interval"].isin(["crossed", "nested"]).any()),
         test_rows=f"{int(summary['test_rows'].max()):,}",
         health=health_of(comparison),
+        decided=decided_tables(comparison, tested),
+        decided_columns=decided_columns(),
+        positive=positive_name(comparison) if len(classes) == 2 else "",
         legend=legend(comparison.lines),
         baseline=comparison.baseline,
         has_baseline=comparison.baseline in comparison.lines,
@@ -87,7 +92,7 @@ def write_report(folder: Path | str, *, projection: Projection = "pca", baseline
         collapse_rows=_collapse_rows(measured, baseline),
         collapse_columns=collapse_columns(measured.columns),
         facts=facts(comparison),
-        shot_rule=str(comparison.about.get("shot_rule", "")),
+        shot_rule="" if len(classes) == 2 else str(comparison.about.get("shot_rule", "")),
         groups=groups,
         by_rank=comparison.by_rank,
         tuning=tuning_of(run.about for run in comparison.runs),
@@ -172,6 +177,8 @@ def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
     run = comparison.runs[0]
     names = [str(name) for name in run.about.get("classes", [])]
     shots: dict[str, list[int]] = run.about.get("shots", {})
+    if len(names) == 2:  # no many, medium and few
+        shots = {"classes": np.argsort(-run.counts, kind="stable").tolist()}
     tested = [""] * len(names)
     if run.output is not None:
         tested = [f"{n:,}" for n in torch.bincount(run.output.labels.long(), minlength=len(names)).tolist()]

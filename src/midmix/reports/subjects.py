@@ -19,6 +19,8 @@ class Output(NamedTuple):
     """``[N]``, from 0 to C - 1."""
     logits: Tensor | None = None
     """``[N, C]``, or None where only features are known."""
+    log_probabilities: Tensor | None = None
+    """``[N, C]`` for the shares of the classes among these rows; None where the prior of the logits is not known."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Subject:
     def with_logits(self) -> list[tuple[Tensor, Tensor]]:
         """(logits, labels) of the outputs that have both."""
         return [(output.logits, output.labels) for output in self.outputs if output.logits is not None]
+
+    @property
+    def judged(self) -> list[tuple[Tensor, Tensor]]:
+        """(log-probabilities, labels) of the outputs with logits: those of the prior of the rows, else the logits."""
+        return [
+            (output.logits if output.log_probabilities is None else output.log_probabilities, output.labels)
+            for output in self.outputs
+            if output.logits is not None
+        ]
 
 
 def over_seeds(subjects: Sequence[Subject]) -> str:

@@ -11,11 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midmix.decisions import Aim, DecisionRule, LogitPrior, PriorEstimate, decision_rule, parse_aim
+from midmix.decisions import (
+    Aim,
+    BalancedAccuracy,
+    DecisionRule,
+    LogitPrior,
+    PriorEstimate,
+    decision_rule,
+    parse_aim,
+    shares_of,
+)
 from midmix.decisions import estimate_prior as estimate
 from midmix.errors import InputError, unknown
 
 VALIDATION = "validation.npz"
+AS_TRAINED, AIM_ACCURACY, AIM_BALANCED = "largest logit", "aim accuracy", "aim balanced"
+"""Ways of deciding that need nothing but a run's record."""
 
 
 def trained_prior(record: Mapping[str, Any]) -> LogitPrior | None:
@@ -27,6 +38,25 @@ def trained_prior(record: Mapping[str, Any]) -> LogitPrior | None:
     """
     shares = record.get("logit_prior")
     return None if shares is None else LogitPrior.from_counts(shares)
+
+
+def decided_for_aims(record: Mapping[str, Any], logits: Tensor) -> dict[str, Tensor]:
+    """The class `[N]` decided for each row of `logits [N, C]`, by way of deciding.
+
+    By the largest logit, and where a recorded run's logits answer for a known prior also by what is best for overall
+    and for balanced accuracy under the training data's.
+
+    Example:
+        >>> record = {"logit_prior": [0.5, 0.5], "class_counts": [90, 10]}
+        >>> {way: own.tolist() for way, own in decided_for_aims(record, torch.tensor([[0.0, 1.0]])).items()}
+        {'largest logit': [1], 'aim accuracy': [0], 'aim balanced': [1]}
+    """
+    decided, trained = {AS_TRAINED: logits.argmax(1)}, trained_prior(record)
+    if trained is not None:
+        data = shares_of(record["class_counts"])
+        decided[AIM_ACCURACY] = DecisionRule(trained, data).decide(logits)
+        decided[AIM_BALANCED] = DecisionRule(trained, data, BalancedAccuracy()).decide(logits)
+    return decided
 
 
 def run_rule(

@@ -57,4 +57,6 @@ def _accuracy(logits: Tensor, labels: Tensor) -> np.ndarray:
 
 @plot("accuracy-by-count", "outcomes", 1)
 def _plot(material: Material) -> Drawing | None:
+    if len(material.classes) == 2:
+        return None  # two points a line, which the tables of decisions have
     return accuracy_by_count(material.subjects, material.classes)

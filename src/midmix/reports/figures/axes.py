@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
+from midmix.reports.theme import line_colour, line_marker
+
 
 def percent(axis: Axis) -> None:
     """Show fractions in percent; the axis label says the unit."""
@@ -20,6 +22,22 @@ def log_counts(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
+
+
+def mark(axes: Axes, x: float, y: float, position: int, *, filled: bool = True) -> None:
+    """The marker of the line in this position of the comparison, by itself; hollow where it is not filled."""
+    colour = line_colour(position)
+    axes.plot(
+        [x],
+        [y],
+        marker=line_marker(position),
+        markersize=7,
+        color=colour,
+        markerfacecolor=colour if filled else "none",
+        markeredgewidth=1.6,
+        linestyle="none",
+        zorder=4,
+    )
 
 
 def name_room(names: Sequence[str], size: float = 9) -> float:

@@ -48,4 +48,6 @@ def _distances(output: Output, classes: int) -> np.ndarray:
 
 @plot("centres", "geometry", 4)
 def _plot(material: Material) -> Drawing | None:
+    if len(material.classes) == 2:
+        return None  # one distance, which is the class uniformity
     return centres(material.subjects, material.classes)

@@ -25,8 +25,8 @@ def reliability(subjects: Sequence[Subject]) -> Drawing | None:
     for subject in subjects:
         if not subject.with_logits:
             continue
-        logits, labels = (torch.cat(parts) for parts in zip(*subject.with_logits, strict=True))
-        bins = reliability_bins(logits, labels)
+        judged, labels = (torch.cat(parts) for parts in zip(*subject.judged, strict=True))
+        bins = reliability_bins(judged, labels)
 
         def draw(figure: Figure, subject: Subject = subject, bins: ReliabilityBins = bins) -> None:
             _diagram(figure, bins, subject.position)
@@ -60,7 +60,8 @@ def reliability(subjects: Sequence[Subject]) -> Drawing | None:
         "Accuracy of the rows that a network is about equally sure of; the bars at the foot are their share of all "
         f"rows (points with less than {_LEAST_SHARE:.1%} of them are left out). Nearer to the diagonal is better: a "
         "network below it is too sure, one above it not sure enough. The gap, weighted by rows, is the calibration "
-        "error (ECE), where lower is better."
+        "error (ECE), where lower is better. As in the tables, probabilities are for the shares of the classes among "
+        "the test rows, where it is known which prior a line's logits answer for, and of softmax elsewhere."
         + (" The rows of all seeds are taken together." if over_seeds(subjects) else ""),
         panels,
         pd.concat(tables, ignore_index=True),
