@@ -102,7 +102,7 @@ def measure(
     # The first step of an epoch is not counted, because an evaluation may lie before it; nor are two to warm up.
     epochs = -(-(given.repetitions + 2) // (BATCHES - 1))
     settings = Settings(
-        network=given.network, epochs=epochs, batch_size=given.batch, augment=augment, evaluate_every=epochs  # type: ignore[arg-type]
+        network=given.network, epochs=epochs, batch_size=given.batch, augment=augment, evaluate_every=epochs
     )  # fmt: skip
     bare = copy.deepcopy(model).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(bare, settings)

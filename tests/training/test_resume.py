@@ -115,7 +115,7 @@ class WithDropout(nn.Module):
 
 
 def test_dropout_augmentation_and_decoded_images_resume_exactly(pictures, short, start, tmp_path):
-    settings = replace(short, batch_size=8, augment="crop-flip", accumulate=2)
+    settings = replace(short, batch_size=8, augment="crop-flip+autoaugment+cutout", accumulate=2)
 
     def make(**more) -> Fit:
         fit: Fit = start(pictures, settings, "balanced-am-mixup", model=WithDropout(), **more)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from midmix.data import jitter
+from midmix.data import autoaugment, crop_flip, cutout, jitter
 from midmix.errors import InputError
 from midmix.methods import Method
 from midmix.models import build
@@ -97,7 +97,9 @@ def test_two_views_of_images(pictures, short, start):
     fit = start(pictures, settings, "mixup+supcon")
     history = fit.run()
     assert torch.tensor(history[-1]["train_loss"]).isfinite()
-    with pytest.raises(InputError, match="noise is for features; crop-flip is for images"):
+    with pytest.raises(
+        InputError, match="noise is for features; crop-flip or autoaugment or cutout is for images"
+    ):
         start(pictures, replace(settings, augment="noise"), "erm")
 
 
@@ -109,3 +111,21 @@ def test_noise_is_a_tenth_of_each_features_deviation(blobs, noisy, start, genera
     torch.testing.assert_close(noise.std(dim=(0, 1)) / expected, torch.full((6,), 0.1), rtol=0.05, atol=0)
     assert torch.equal(jitter(rows, generator, deviation=expected, share=0.0), rows)
     assert not torch.equal(fit.augment(rows, generator), fit.augment(rows, generator))
+
+
+def test_augmentations_of_images_are_done_one_after_the_other(pictures, short, start):
+    settings = replace(short, network="resnet-8", width=4)
+    fit = start(pictures, replace(settings, augment="crop-flip+autoaugment+cutout"), "erm")
+    rows = pictures.train.inputs[torch.arange(8)]
+    found = fit.augment(rows, torch.Generator().manual_seed(2))
+    generator = torch.Generator().manual_seed(2)
+    inputs = pictures.train.inputs[torch.arange(len(pictures.train))]
+    fill = inputs.double().mean((0, 2, 3)).round()
+    assert found.equal(cutout(autoaugment(crop_flip(rows, generator), generator), generator, fill=fill))
+    assert start(pictures, replace(settings, augment="none"), "erm").augment is None
+
+
+@pytest.mark.parametrize("augment", ["crop-flip", "autoaugment", "crop-flip+cutout"])
+def test_augmentations_of_images_are_refused_for_features(augment, blobs, short, start):
+    with pytest.raises(InputError, match=r"is for images; noise is for features \(--augment\), or none"):
+        start(blobs, replace(short, augment=augment), "erm")

@@ -168,8 +168,9 @@ for features of an encoder, which are 128 measured columns or more, alike in sca
     accumulate: Whole | None = None
     "Batches whose gradients make one step. [default: 1]"
 
-    augment: Literal["none", "crop-flip", "noise"] | None = None
-    "Crop and flip of images, noise on features, or none. [default: none for features, crop-flip for images]"
+    augment: str | None = None
+    "crop-flip, autoaugment, cutout of images, or several like crop-flip+autoaugment+cutout; noise on features; or \
+none. [default: none for features, crop-flip for images]"
 
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     "Of arithmetic under autocast. [default: fp32]"

@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from midmix.data.augment import crop_flip, jitter
+from midmix.data.augment import crop_flip, cutout, jitter
+from midmix.data.autoaugment import autoaugment
 from midmix.data.dataset import Inputs, LabelColumn, Labelled, LazyInputs, RawSource, RawSplit, Source
 from midmix.data.features import LabelledFeatures, load_features
 from midmix.data.hierarchy import Grouped, Hierarchy, load_grouped
@@ -40,7 +41,9 @@ __all__ = [
     "TableColumn",
     "TablePreparation",
     "Unlabelled",
+    "autoaugment",
     "crop_flip",
+    "cutout",
     "from_arrays",
     "jitter",
     "load",

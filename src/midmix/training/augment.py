@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from midmix.data import Labelled, crop_flip, jitter
+from midmix.data import Labelled, autoaugment, crop_flip, cutout, jitter
 from midmix.errors import InputError
 from midmix.losses import Loss
 from midmix.mixing import Features, Mix
@@ -17,7 +17,7 @@ from midmix.mixing.site import Forward
 from midmix.models import Normalize, fit_normalization
 from midmix.training.predict import features_of
 from midmix.training.seeds import LOSS, stream
-from midmix.training.settings import Settings
+from midmix.training.settings import AUGMENTATIONS, Settings, parts_of
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """Batches as they are stored to batches of the same shape, drawn anew at each call."""
@@ -26,18 +26,45 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 def augmentation(settings: Settings, data: Labelled) -> Augmentation | None:
     """The settings' augmentation of such rows; None for none. What it needs to know of the rows it counts here.
 
+    Several are done one after the other, in the order in which they are named. None looks at a label.
+
     Raises:
-        InputError: for images that would be augmented as features are.
+        InputError: for rows of another kind than an augmentation is for.
     """
-    if data.kind == "images":
-        if settings.augment == "noise":
-            raise InputError("augment: noise is for features; crop-flip is for images")
-        return crop_flip if settings.augment == "crop-flip" else None
-    if settings.augment != "noise":
-        return None
+    names = parts_of(settings.augment)
+    for name in names:
+        if AUGMENTATIONS[name] != data.kind:
+            ours = " or ".join(known for known, kind in AUGMENTATIONS.items() if kind == data.kind)
+            raise InputError(
+                f"augment: {name} is for {AUGMENTATIONS[name]}; {ours} is for {data.kind} (--augment), or none"
+            )
+    steps = [_MAKERS[name](data) for name in names]
+    return partial(_one_after_the_other, steps) if len(steps) > 1 else next(iter(steps), None)
+
+
+def _one_after_the_other(steps: Sequence[Augmentation], rows: Tensor, generator: torch.Generator) -> Tensor:
+    for step in steps:
+        rows = step(rows, generator)
+    return rows
+
+
+def _cutout(data: Labelled) -> Augmentation:
+    mean = _statistics(data).mean.flatten()
+    return partial(cutout, fill=(mean * 255).round())
+
+
+def _statistics(data: Labelled) -> Normalize:
     layer = Normalize(data.shape)
     fit_normalization(layer, data.inputs)
-    return partial(jitter, deviation=layer.std)
+    return layer
+
+
+_MAKERS: dict[str, Callable[[Labelled], Augmentation]] = {
+    "crop-flip": lambda data: crop_flip,
+    "autoaugment": lambda data: autoaugment,
+    "cutout": _cutout,
+    "noise": lambda data: partial(jitter, deviation=_statistics(data).std),
+}
 
 
 def prepare_loss(

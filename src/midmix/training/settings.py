@@ -11,7 +11,8 @@ from midmix.errors import InputError, unknown
 
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
-AUGMENTATIONS = ("none", "crop-flip", "noise")
+AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
+"""What rows each is for."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Settings:
         weight_decay: of weights; biases and normalisation layers are not decayed.
         warmup_epochs: epochs in which the rate rises linearly; may be a fraction.
         accumulate: batches whose gradients make one step.
-        augment: "crop-flip" of images (random crop after padding by 4, horizontal flip), "noise" of features (a tenth
-            of their standard deviation), or "none".
+        augment: for images "crop-flip" (random crop after padding by 4, horizontal flip), "autoaugment" (the policy
+            of CIFAR-10), "cutout" (a square of half the side), or several in their order,
+            "crop-flip+autoaugment+cutout"; for features "noise" (a tenth of their standard deviation); or "none".
         precision: "fp32", or "bf16" or "fp16" under autocast.
         channels_last: memory format of images; faster on most processors.
         compile: `torch.compile` of the training step's forward and backward.
@@ -54,16 +56,17 @@ class Settings:
     weight_decay: float = 5e-4
     warmup_epochs: float = 5
     accumulate: int = 1
-    augment: Literal["none", "crop-flip", "noise"] = "none"
+    augment: str = "none"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
     compile: bool = False
     evaluate_every: int = 1
 
     def __post_init__(self) -> None:
-        for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS), ("augment", AUGMENTATIONS)):
+        for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
+        parts_of(self.augment)
         least: dict[str, float] = {"epochs": 1, "batch_size": 2, "accumulate": 1, "evaluate_every": 1}
         least |= {"momentum": 0, "weight_decay": 0, "warmup_epochs": 0}
         for name, bound in least.items():
@@ -104,6 +107,27 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """All fields, as plain data."""
         return asdict(self)
+
+
+def parts_of(augment: str) -> tuple[str, ...]:
+    """The names of a setting `augment`, in their order; none for "none".
+
+    Raises:
+        InputError: for a name that nobody knows, and one that stands there twice.
+
+    Example:
+        >>> parts_of("crop-flip+cutout"), parts_of("none")
+        (('crop-flip', 'cutout'), ())
+    """
+    names = () if augment == "none" else tuple(augment.split("+"))
+    for name in names:
+        if name == "none":
+            raise InputError(f"augment: {augment} names none beside others; leave out one or the other")
+        if name not in AUGMENTATIONS:
+            raise unknown("augment", name, [*AUGMENTATIONS, "none"])
+        if names.count(name) > 1:
+            raise InputError(f"augment: {augment} names {name} twice; once is enough")
+    return names
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {

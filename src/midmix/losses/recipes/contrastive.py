@@ -101,7 +101,7 @@ def supcon(weight: float = 1.0, temperature: float = 0.1, dim: int = 128) -> Com
     normalize(W₂ relu(W₁ h))` of the unmixed features h, and P(i) the others of i's class. The authors' code multiplies
     by T/0.07. In the paper the classifier comes afterwards, on features that are then fixed; here both are learnt
     together, so that the term goes with any loss and any mix. It needs an augmentation, by which the views differ:
-    `augment` crop-flip for images, noise for features.
+    `augment` crop-flip, autoaugment or both for images, noise for features.
 
     Args:
         weight: w, 0 or more.
