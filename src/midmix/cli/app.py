@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "Measure a trained model on labelled data.",
     "analyze": "Measure collapse and margins of features, or of a finished run.",
     "predict": "Predict the class of each image or row of features.",
+    "export": "Write a trained model for other programs, checked against the original, or a card of it.",
     "methods": "List what methods are made of: mixes, losses, orders, heads, second stages.",
 }
 for command, summary in COMMANDS.items():

@@ -46,12 +46,13 @@ class LoadedModel(ModelHubMixin):
         """Names of the classes, in the order of the probabilities."""
         return tuple(self.record["classes"])
 
-    def features(self, rows: Any) -> Tensor:
+    def features(self, rows: Any, *, most: int | None = None) -> Tensor:
         """What the network takes, of rows as people have them.
 
         Args:
             rows: text or path of a source without labels, as `midmix predict` takes; a data frame or Arrow table with
                 the columns of training; or an array `[N, *shape]` of what the network takes.
+            most: how many rows at most, the first ones; None for all. Images of the others are not decoded.
 
         Raises:
             InputError: rows that are not what the model was trained on.
@@ -61,22 +62,22 @@ class LoadedModel(ModelHubMixin):
             found = load_unlabelled(
                 rows, shape=shape, columns=self.record["columns"], preparation=preparation
             )
-            inputs = found.inputs
-            return inputs if isinstance(inputs, Tensor) else inputs[torch.arange(len(inputs))]
+            inputs, count = found.inputs, len(found) if most is None else min(most, len(found))
+            return inputs[:count] if isinstance(inputs, Tensor) else inputs[torch.arange(count)]
         if not isinstance(rows, np.ndarray | Tensor):
             from midmix.data.tables.encode import encode_columns
             from midmix.data.tables.estimator import arrow_of
 
             table = arrow_of(rows)
             if preparation is not None:
-                return preparation.apply(encode_columns(table, preparation.columns, where="rows")[0])
+                return preparation.apply(encode_columns(table, preparation.columns, where="rows")[0])[:most]
             from midmix.data.columns import features_of
 
             rows = features_of(table, self.record["columns"], where="rows")[0]
         values = torch.as_tensor(rows)
         if tuple(values.shape[1:]) != shape:
             raise InputError(f"rows: have shape {list(values.shape[1:])}, but the model wants {list(shape)}")
-        return values
+        return values[:most]
 
     def logits(self, rows: Any) -> Tensor:
         """Logits `float32 [N, C]`; rows as in `features`."""
