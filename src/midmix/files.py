@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from midmix.errors import InputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -154,3 +156,38 @@ def read_json(path: Path, kind: str, names: Set[str] = frozenset()) -> dict[str,
     if isinstance(record, dict) and record.keys() >= names and isinstance(record.get("settings", {}), dict):
         return record
     raise InputError(f"{path}: is not {kind}, or was cut; choose another folder")
+
+
+def read_yaml(path: Path, named: str | None = None) -> dict[str, Any]:
+    """The names and values of a YAML file: plain data, of tags that make objects none is known.
+
+    Args:
+        path: of the file; one that holds nothing but comments gives nothing.
+        named: what messages call it; the path where None.
+
+    Raises:
+        InputError: where there is no such file, or it is not YAML of names and values; with the line.
+    """
+    named = str(path) if named is None else named
+    if not path.is_file():
+        raise InputError(f"{named}: there is no such file")
+    content = path.read_bytes()
+    try:
+        found = yaml.safe_load(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{named}: line {line} is not UTF-8 text; save the file as UTF-8") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{named}: {_complaint(error)}; give NAME: VALUE lines") from error
+    if found is None:  # nothing but comments
+        return {}
+    if not isinstance(found, dict):
+        raise InputError(f"{named}: line 1 begins a {type(found).__name__}; give NAME: VALUE lines")
+    return {str(name): value for name, value in found.items()}
+
+
+def _complaint(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:  # a character that YAML does not allow
+        return "is not YAML: " + " ".join(str(error).split())
+    return f"line {mark.line + 1} is not YAML ({getattr(error, 'problem', None) or 'malformed'})"

@@ -27,6 +27,7 @@ app = App(
 # Named by their place, so that `midmix --help` need not import torch.
 COMMANDS = {
     "compare": "Train several methods with several seeds; write a table and a report.",
+    "study": "Run a grid of methods, options, sets and seeds from a file; draw its curves.",
     "transfer": "Train on groups of classes with several methods; measure what the features know of the classes.",
     "train": "Train one method with one seed; keep the model.",
     "refit": "Put another classifier on a finished run's encoder: retrained, rescaled, shifted or calibrated.",

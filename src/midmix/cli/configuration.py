@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
 from cyclopts.config import Dict
 
 from midmix.errors import InputError
+from midmix.files import read_yaml
 
 
 def configuration(arguments: list[str], commands: Iterable[str]) -> tuple[Dict, ...]:
@@ -27,31 +27,11 @@ def configuration(arguments: list[str], commands: Iterable[str]) -> tuple[Dict, 
 
 
 def _read(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        raise InputError(f"--config {path}: there is no such file")
-    content = path.read_bytes()
-    try:
-        found = yaml.safe_load(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"--config {path}: line {line} is not UTF-8 text; save the file as UTF-8") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"--config {path}: {_complaint(error)}; give NAME: VALUE lines") from error
-    if found is None:  # nothing but comments
-        return {}
-    if not isinstance(found, dict):
-        raise InputError(f"--config {path}: line 1 begins a {type(found).__name__}; give NAME: VALUE lines")
+    found = read_yaml(path, f"--config {path}")
     for name, value in found.items():
         if isinstance(value, list | dict):
             raise InputError(
                 f"--config {path}: {name} has {'a list' if isinstance(value, list) else 'names'} below it; "
                 "give one value as the flag takes it, such as methods: erm,mixup"
             )
-    return {str(name): value for name, value in found.items()}
-
-
-def _complaint(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:  # a character that YAML does not allow
-        return "is not YAML: " + " ".join(str(error).split())
-    return f"line {mark.line + 1} is not YAML ({getattr(error, 'problem', None) or 'malformed'})"
+    return dict(found)

@@ -11,6 +11,7 @@ from midmix.reports.health import health_of, terminal_health
 from midmix.reports.markdown import markdown_table, text_table, write_tables
 from midmix.reports.outcomes import tested_runs
 from midmix.reports.page import write_report
+from midmix.reports.study import read_study, terminal_study, write_study
 from midmix.reports.subjects import Output
 from midmix.reports.summary import summarise
 from midmix.reports.terminal import terminal_table
@@ -25,9 +26,11 @@ __all__ = [
     "health_of",
     "markdown_table",
     "read_comparison",
+    "read_study",
     "source_of",
     "summarise",
     "terminal_health",
+    "terminal_study",
     "terminal_table",
     "terminal_verdict",
     "tested_runs",
@@ -38,6 +41,7 @@ __all__ = [
     "verdict_of",
     "write_analysis",
     "write_report",
+    "write_study",
     "write_tables",
     "write_transfer",
 ]

@@ -2,12 +2,17 @@
 
 from midmix.studies.claims import Claim, ClaimLostError, claimed
 from midmix.studies.compare import collect, compare
+from midmix.studies.grid import Grid, GridLine, GridSet, read_grid
 from midmix.studies.runner import Progress, RunnerOptions, WorkerError, check_comparison, run_all
+from midmix.studies.study import study
 from midmix.studies.transfer import transfer
 
 __all__ = [
     "Claim",
     "ClaimLostError",
+    "Grid",
+    "GridLine",
+    "GridSet",
     "Progress",
     "RunnerOptions",
     "WorkerError",
@@ -15,6 +20,8 @@ __all__ = [
     "claimed",
     "collect",
     "compare",
+    "read_grid",
     "run_all",
+    "study",
     "transfer",
 ]

