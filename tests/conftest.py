@@ -42,10 +42,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    threads = max(1, min(2, os.cpu_count() or 1) // workers)
-    torch.set_num_threads(threads)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # for the commands that tests start
+    # Of tensors as small as the tests' two threads wait for each other much longer than they compute.
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the commands that tests start
     config.stash[_OPERATORS] = _declare_torchvision_operators()
 
 

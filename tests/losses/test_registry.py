@@ -72,7 +72,8 @@ def mean(name: str, seed: int, **options: object) -> float:
 @pytest.mark.parametrize("name", losses())
 @pytest.mark.parametrize("method", midmix.recipes())
 def test_every_loss_goes_with_every_recipe(name, method, generator):
-    mix = midmix.recipe(method, num_classes=4, clean_weight=0.5, class_counts=COUNTS)
+    options = {} if method == "erm" else {"clean_weight": 0.5}  # which mixes nothing
+    mix = midmix.recipe(method, num_classes=4, class_counts=COUNTS, **options)
     mix.observe(accuracy=0.6, progress=0.85)
     head, maps = classifier(name), torch.randn(6, 5, 6, generator=generator)
     plan = mix.plan(LABELS, generator, inputs=maps, answer=lambda maps: maps.mean(2)[:, :4])

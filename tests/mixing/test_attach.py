@@ -509,8 +509,11 @@ def test_a_models_files_do_not_change_by_attaching():
 @pytest.mark.parametrize("clean_weight", [0.0, 0.5])
 @pytest.mark.parametrize("name", [name for name in midmix.recipes() if name != "resize-mix"])
 def test_bfloat16_autocast(name, clean_weight):
+    if name == "erm" and clean_weight:
+        pytest.skip("mixes nothing, so it has no clean term")
     model = Net()
-    mix = midmix.recipe(name, num_classes=3, clean_weight=clean_weight).attach(model)
+    options = {"clean_weight": clean_weight} if clean_weight else {}
+    mix = midmix.recipe(name, num_classes=3, **options).attach(model)
     mix.observe(accuracy=0.9)
     with mix(Y), torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(inputs())

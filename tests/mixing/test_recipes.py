@@ -62,7 +62,7 @@ def test_options_reach_their_parts():
     assert ratio.source == "epoch"
     assert bool(ratio.balanced)
     assert midmix.am_mixup(4, site="fc").site == Features("fc")
-    assert midmix.erm(4, clean_weight=2.0).clean_weight == 2.0
+    assert midmix.mixup(4, clean_weight=2.0).clean_weight == 2.0
 
 
 @pytest.mark.parametrize("name", midmix.recipes())
@@ -92,10 +92,11 @@ def test_every_recipe_documents_its_options(name):
         ),
         (lambda: midmix.recipe("am-mixup", 3, beta=0.9), r"beta: 0\.9 would take the ratio out of"),
         (lambda: midmix.recipe("mixup", 3, alpha=-1), "alpha: -1 must be above 0"),
+        (lambda: midmix.recipe("erm", 3, clean_weight=1.0), "unknown option of erm 'clean_weight'"),
         (lambda: midmix.erm(0), "num_classes: 0; at least one class is needed"),
-        (lambda: midmix.erm(3, clean_weight=-1), "clean_weight: -1 must be 0 or more, and finite"),
-        (lambda: midmix.erm(3, clean_weight=math.nan), "clean_weight: nan must be"),
-        (lambda: midmix.erm(3, clean_weight=math.inf), "clean_weight: inf must be"),
+        (lambda: midmix.mixup(3, clean_weight=-1), "clean_weight: -1 must be 0 or more, and finite"),
+        (lambda: midmix.mixup(3, clean_weight=math.nan), "clean_weight: nan must be"),
+        (lambda: midmix.mixup(3, clean_weight=math.inf), "clean_weight: inf must be"),
         (lambda: midmix.erm(3, class_counts=[1, 2]), r"class_counts: .* for each of 3 classes"),
         (
             lambda: midmix.am_mixup(3, site=Hidden("layer1")),

@@ -159,6 +159,46 @@ def test_an_interrupted_comparison_goes_on_where_it_stood(run, tmp_path):
     assert not list((tmp_path / "cut").rglob("checkpoints"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "erm+experts+ride",
+        "am-mixup+experts:count=2+ride+ldam",
+        "mixup+supcon+balanced_softmax",
+        "erm+bcl",
+        "cmo+proco",
+    ],
+)
+def test_what_experts_and_contrasts_learn_is_kept_in_an_interrupted_comparison(
+    line, run, blobs, short, tmp_path
+):
+    options = {"texts": (line,), "settings": replace(short, augment="noise"), "seeds": 1}
+
+    def interrupt(progress):
+        if progress.moment is not None and progress.moment.epoch == 2:
+            raise KeyboardInterrupt
+
+    whole = run(tmp_path / "whole", **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", watch=interrupt, checkpoint_seconds=0, **options)
+    assert list((tmp_path / "cut").rglob("checkpoints"))
+    begun: list[int] = []
+
+    def watch(progress):
+        if progress.moment is not None:
+            begun.append(progress.moment.epoch)
+
+    resumed = run(tmp_path / "cut", watch=watch, checkpoint_seconds=0, **options)
+    assert set(begun) == {2}, "the first epoch was saved"
+    pd.testing.assert_frame_equal(numbers(resumed), numbers(whole))
+    folders = [next((tmp_path / name / "runs").iterdir()) for name in ("whole", "cut")]
+    models = [(folder / "model.safetensors").read_bytes() for folder in folders]
+    assert models[0] == models[1]
+    model, _ = load_model(folders[1])
+    with np.load(folders[1] / "test.npz") as test, torch.inference_mode():
+        np.testing.assert_allclose(model(blobs.test.inputs), test["logits"], rtol=1e-5, atol=1e-6)
+
+
 def test_side_by_side_is_in_turn_bit_for_bit(run, tmp_path):
     told: list[Progress] = []
     apart = run(tmp_path / "apart", jobs=2, watch=told.append)

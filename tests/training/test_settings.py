@@ -68,7 +68,7 @@ def test_none_stands_for_the_kinds_default():
         ("am-mixup:beta=[", "am-mixup:beta=[: must be a number"),
         ("mixup:alpha=nan", "alpha: nan must be above 0"),
         ("mixup:alpha=-1", "alpha: -1 must be above 0"),
-        ("erm:clean_weight=-1", "clean_weight: -1 must be 0 or more"),
+        ("mixup:clean_weight=-1", "clean_weight: -1 must be 0 or more"),
         ("am-mixup:accuracy=lst", "unknown accuracy 'lst'"),
         ("am-mixup:accuracy=given", "use accuracy=running or accuracy=epoch"),
         (

@@ -26,7 +26,7 @@ CORE = ("erm", "mixup", "manifold-mixup", "am-mixup", "balanced-am-mixup", "bala
 
 
 class Settings(TypedDict, total=False):
-    """What every recipe takes beside its own options; `Mix` says what they mean."""
+    """What every recipe that mixes takes beside its own options; `Mix` says what they mean."""
 
     site: Site | str | None
     class_counts: Sequence[int] | Tensor | None
@@ -35,15 +35,38 @@ class Settings(TypedDict, total=False):
 
 
 @RECIPES.register
-def erm(num_classes: int, **settings: Unpack[Settings]) -> Mix:
+def erm(
+    num_classes: int,
+    *,
+    site: Site | str | None = None,
+    class_counts: Sequence[int] | Tensor | None = None,
+) -> Mix:
     """Empirical risk minimisation: nothing is mixed; the baseline of every comparison.
+
+    A clean term or a share of batches would be the same rows once more, so it has no such options.
+
+    Args:
+        num_classes: C.
+        site: the classifier's name, where it is not to be found by itself.
+        class_counts: training samples of each class.
+
+    Raises:
+        InputError: as `Mix` does.
 
     Example:
         >>> import torch
         >>> erm(num_classes=3).plan(torch.tensor([0, 2, 1])).weight
         tensor([1., 1., 1.])
     """
-    return Mix(SelfPairs(), FixedRatio(1.0), OneSided(), Linear(), num_classes=num_classes, **settings)
+    return Mix(
+        SelfPairs(),
+        FixedRatio(1.0),
+        OneSided(),
+        Linear(),
+        site,
+        num_classes=num_classes,
+        class_counts=class_counts,
+    )
 
 
 @RECIPES.register
@@ -236,9 +259,11 @@ def recipe_options(name: str) -> dict[str, Any]:
     """
     of_mix = inspect.signature(Mix).parameters
     make = RECIPES.find(name)
+    takes = {parameter.kind for parameter in inspect.signature(make).parameters.values()}
+    shared = Settings.__annotations__ if inspect.Parameter.VAR_KEYWORD in takes else ()
     return {
         **options_of(make, without=("num_classes",)),
-        **{shared: of_mix[shared].default for shared in Settings.__annotations__},
+        **{option: of_mix[option].default for option in shared},
         **getattr(make, "defaults", {}),
     }
 
