@@ -108,7 +108,8 @@ def report(results: pd.DataFrame, methods: list[str]) -> str:
                 for name, row in zip(means.index, means.to_numpy(), strict=True)
             ),
             "",
-            f"| line | mean | difference from {BASELINE}, 95 % interval over {len(means)} sets | p after Holm | sets ahead |",
+            f"| line | mean | difference from {BASELINE} [95 % interval over {len(means)} sets] | "
+            "p after Holm | sets ahead |",
             "|---|---|---|---|---|",
         ]
         others = [line for line in methods if line != BASELINE]
