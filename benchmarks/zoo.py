@@ -40,6 +40,8 @@ SAME = ("cross_entropy", "logit_adjustment")
 """Losses that stand in the table by another name."""
 BESIDE = {"ride": "experts"}
 """Loss → the head that it judges."""
+PICTURES = ("resize-mix",)
+"""Mixes of images alone."""
 NEED_VALIDATION = ("temperature",)
 """Stages that choose on held-out rows, and change no decision."""
 SHOWN = ("balanced_accuracy", "few", "nll")
@@ -50,7 +52,7 @@ def lines(*, contrast: bool, baselines: tuple[str, ...]) -> dict[str, list[str]]
     if contrast:
         beside = [f"{mix}+{LOSS}" for mix in MIXED]
         return {"Contrastive": [*MIXED, *beside, *(f"{mix}+{loss}" for loss in CONTRASTIVE for mix in MIXED)]}
-    mixes = [name + loss for loss in ("", f"+{LOSS}") for name in RECIPES.names()]
+    mixes = [name + loss for loss in ("", f"+{LOSS}") for name in RECIPES.names() if name not in PICTURES]
     resampled = [
         str(control)
         for mix in ("balanced-am-mixup", f"balanced-am-mixup+{LOSS}")
@@ -134,7 +136,7 @@ def main() -> None:
     source = data.load(given.source, label=given.label)
     kinds = lines(contrast=given.contrast, baselines=tuple(given.baselines))
     settings = Settings.for_rows(source.train, augment=given.augment)
-    settings = Settings(**{**settings.as_dict(), "evaluate_every": settings.epochs})
+    settings = Settings(**{**settings.as_dict(), "evaluate_every": max(settings.epochs // 10, 1)})
     begun = time.perf_counter()
     results = compare(
         source,
