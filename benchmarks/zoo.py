@@ -33,7 +33,7 @@ from midmix.training.settings import Settings
 
 LOSS = "balanced_softmax"
 MIXED = ("erm", "mixup", "balanced-am-mixup")
-"""What every loss is tried with."""
+"""What every loss and stage is tried with, unless `--mixes` says less."""
 CONTRASTIVE = ("supcon", "bcl", "proco")
 """Losses that compare two views of a row, and need an augmentation."""
 SAME = ("cross_entropy", "logit_adjustment")
@@ -47,11 +47,13 @@ NEED_VALIDATION = ("temperature",)
 SHOWN = ("balanced_accuracy", "few", "nll")
 
 
-def lines(*, contrast: bool, baselines: tuple[str, ...]) -> dict[str, list[str]]:
+def lines(
+    *, contrast: bool, baselines: tuple[str, ...], mixed: tuple[str, ...] = MIXED
+) -> dict[str, list[str]]:
     """Kind of part → methods."""
     if contrast:
-        beside = [f"{mix}+{LOSS}" for mix in MIXED]
-        return {"Contrastive": [*MIXED, *beside, *(f"{mix}+{loss}" for loss in CONTRASTIVE for mix in MIXED)]}
+        beside = [f"{mix}+{LOSS}" for mix in mixed]
+        return {"Contrastive": [*mixed, *beside, *(f"{mix}+{loss}" for loss in CONTRASTIVE for mix in mixed)]}
     mixes = [name + loss for loss in ("", f"+{LOSS}") for name in RECIPES.names() if name not in PICTURES]
     resampled = [
         str(control)
@@ -62,14 +64,14 @@ def lines(*, contrast: bool, baselines: tuple[str, ...]) -> dict[str, list[str]]
         f"{mix}+{loss}{'+' + BESIDE[loss] if loss in BESIDE else ''}"
         for loss in LOSSES.names()
         if loss not in (*CONTRASTIVE, *SAME)
-        for mix in MIXED
+        for mix in mixed
     ]
     orders = [
         f"erm+{order}{loss}" for order in ORDERS.names() if order != "shuffled" for loss in ("", f"+{LOSS}")
     ]
     heads = [f"erm+{head}{loss}" for head in HEADS.names() for loss in ("", f"+{LOSS}")]
     stages = [
-        f"{mix} >> {stage}" for stage in STAGES.names() if stage not in NEED_VALIDATION for mix in MIXED
+        f"{mix} >> {stage}" for stage in STAGES.names() if stage not in NEED_VALIDATION for mix in mixed
     ]
     found = {
         "Mixes": [*mixes, *resampled],
@@ -79,11 +81,12 @@ def lines(*, contrast: bool, baselines: tuple[str, ...]) -> dict[str, list[str]]
         "Second stages": stages,
         "No networks": [name for name in baselines if name in BASELINES.names()],
     }
-    known: set[str] = set()
+    known: list[str] = []
     for kind, texts in found.items():
         found[kind] = [
-            text for text in map(str, map(Method.parse, texts)) if not (text in known or known.add(text))
+            text for text in dict.fromkeys(str(Method.parse(text)) for text in texts) if text not in known
         ]
+        known += found[kind]
     return found
 
 
@@ -129,14 +132,20 @@ def main() -> None:
     parser.add_argument(
         "--contrast", action="store_true", help="the losses on two views, with --augment noise"
     )
+    parser.add_argument(
+        "--mixes", nargs="+", default=list(MIXED), help="what losses and stages are tried with"
+    )
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--baselines", nargs="*", default=list(BASELINES.names()))
     parser.add_argument("--baseline", default=f"erm+{LOSS}")
     parser.add_argument("--csv", type=Path, help="a row a line and seed, at the last epoch")
     given = parser.parse_args()
     source = data.load(given.source, label=given.label)
-    kinds = lines(contrast=given.contrast, baselines=tuple(given.baselines))
-    settings = Settings.for_rows(source.train, augment=given.augment)
-    settings = Settings(**{**settings.as_dict(), "evaluate_every": max(settings.epochs // 10, 1)})
+    kinds = lines(contrast=given.contrast, baselines=tuple(given.baselines), mixed=tuple(given.mixes))
+    wanted = {"epochs": given.epochs, "batch_size": given.batch_size, "augment": given.augment}
+    settings = Settings.for_rows(source.train, **wanted)
+    settings = Settings(**{**settings.as_dict(), "evaluate_every": max(9 * settings.epochs // 10, 1)})
     begun = time.perf_counter()
     results = compare(
         source,
@@ -162,7 +171,7 @@ def main() -> None:
     for kind, texts in kinds.items():
         print(f"\n### {kind}\n\n{table(summary, texts, beside=[given.baseline])}")
     health = health_of(comparison)
-    print(f"\n### Rules of health, {health.runs} runs\n")
+    print(f"\n### Rules of health, {health.examined} runs\n")
     for sign in health.signs:
         print(f"- {sign.heading}: {', '.join(sign.lines)}")
 
