@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 import midmix
 from midmix.errors import InputError
 from midmix.losses import balanced_softmax
+from midmix.methods import Method
 from midmix.mixing import (
     AccuracyRatio,
     Features,
@@ -26,6 +27,7 @@ from midmix.mixing import (
     InterClassPairs,
     Mix,
     RandomSite,
+    site_of,
 )
 from midmix.models import build
 
@@ -713,3 +715,36 @@ def test_an_evaluation_between_block_and_loss_makes_nothing_void():
     model.eval()(inputs())
     model.train()
     assert mix.loss(logits).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        ("input", Input()),
+        ("features", Features()),
+        ("after-stage1", Hidden("stage1")),
+        ("after-stage3.0", Hidden("stage3.0")),
+    ],
+)
+def test_a_site_in_words_is_the_site(text, site, generator):
+    """Where the line of a command says it: `mixup:site=after-stage1`."""
+    model = build("resnet-8", (3, 8, 8), 3)
+    x, y = torch.randn(6, 3, 8, 8, generator=generator), Y
+    answers = []
+    for place in (text, site):
+        mix = midmix.balanced_midpoint(num_classes=3, site=place).attach(model)
+        with mix(y, torch.Generator().manual_seed(1)):
+            answers.append(model(x))
+        mix.remove()
+    assert torch.equal(*answers)
+
+
+def test_a_module_that_is_not_there_is_said_with_the_nearest():
+    with pytest.raises(InputError, match=r"stage9.*did you mean stage"):
+        midmix.mixup(num_classes=3, site="after-stage9").attach(build("resnet-8", (3, 8, 8), 3))
+    assert site_of("head.fc") == Features("head.fc")
+
+
+def test_a_method_in_words_has_no_classifier_of_that_name():
+    assert Method.parse("mixup:site=input").classifier is None
+    assert Method.parse("mixup:site=fc").classifier == "fc"

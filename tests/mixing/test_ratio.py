@@ -15,7 +15,9 @@ from midmix.mixing import (
     CosineCurve,
     ExponentialCurve,
     FixedRatio,
+    InterClassPairs,
     LinearCurve,
+    Mix,
     PowerCurve,
 )
 
@@ -222,3 +224,26 @@ def test_a_fixed_ratio_is_fixed(generator):
 def test_errors_say_what_and_what_to_do(make, says):
     with pytest.raises(InputError, match=says):
         make()
+
+
+class Told(FixedRatio):
+    """A ratio that asks how far the training is."""
+
+    needs = frozenset({"progress"})
+    heard: list[float | None]
+
+    def draw_pairs(self, labels, partner, generator=None, *, counts=None, progress=None):
+        self.heard.append(None if progress is None else float(progress))
+        return self.draw(labels, generator)
+
+
+def test_a_ratio_that_asks_for_the_progress_is_given_it():
+    ratio = Told(0.7)
+    ratio.heard = []
+    mix = Mix(InterClassPairs(), ratio, num_classes=2)
+    assert mix.needs_progress
+    mix.plan(torch.tensor([0, 1]))
+    mix.observe(progress=0.5)
+    mix.plan(torch.tensor([0, 1]))
+    assert ratio.heard == [None, 0.5]
+    assert not Mix(InterClassPairs(), FixedRatio(0.7), num_classes=2).needs_progress

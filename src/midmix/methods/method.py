@@ -17,7 +17,7 @@ from midmix.methods.heads import HEADS, Head
 from midmix.methods.orders import ORDERS, Order
 from midmix.methods.spec import Spec
 from midmix.methods.stages import STAGES, Stage
-from midmix.mixing import Mix, recipe
+from midmix.mixing import Features, Mix, recipe, site_of
 from midmix.mixing.recipes import CORE, RECIPES
 from midmix.registry import Code, check_options, code_of, is_reference, options_of
 
@@ -138,7 +138,8 @@ class Method:
     def classifier(self) -> str | None:
         """Name of the network's classifier, where the mix is told it (`site=`)."""
         site = self.mix.as_dict().get("site")
-        return site if isinstance(site, str) else None
+        found = site_of(site) if isinstance(site, str) else None
+        return found.name if isinstance(found, Features) else None
 
     def make_loss(self) -> Loss:
         """A fresh loss."""

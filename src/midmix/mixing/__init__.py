@@ -22,7 +22,7 @@ from midmix.mixing.recipes import (
     recipe,
     recipes,
 )
-from midmix.mixing.site import Features, Hidden, Input, RandomSite, Site
+from midmix.mixing.site import Features, Hidden, Input, RandomSite, Site, site_of
 from midmix.mixing.tail_recipes import cmo, cp_mix, h2t, mamix, otmix, regmixup, remix, unimix
 
 __all__ = [
@@ -89,5 +89,6 @@ __all__ = [
     "remix",
     "resize_mix",
     "saliency_mix",
+    "site_of",
     "unimix",
 ]

@@ -22,7 +22,7 @@ from midmix.mixing.plan import CleanTerm, Plan, Unlaid
 from midmix.mixing.prior import Prior
 from midmix.mixing.random import seed_of, uniform
 from midmix.mixing.ratio import AccuracyRatio, Ratio
-from midmix.mixing.site import Features, Input, RandomSite, Site, draw_index
+from midmix.mixing.site import Features, Input, RandomSite, Site, draw_index, site_of
 
 CPU = torch.device("cpu")
 
@@ -70,7 +70,8 @@ class Mix(nn.Module):
         ratio: how much of a mixed row is its owner's, λ.
         labels: whose label a mixed row gets.
         blend: how two rows become one.
-        site: where; a string names the module that is the classifier, whose input is mixed.
+        site: where; a string is `input`, `after-NAME` of a module, `features`, `random` (see `site_of`), or names the
+            module that is the classifier, whose input is mixed.
         mask: which places are the partner's, in place of a λ everywhere; None where rows are blended.
         num_classes: C.
         class_counts: training samples of each class `[C]`, if known; otherwise learnt as training goes.
@@ -119,7 +120,7 @@ class Mix(nn.Module):
         self.ratio = ratio
         self.labels = labels
         self.blend = blend
-        self.site = Features(site) if isinstance(site, str) or site is None else site
+        self.site = Features() if site is None else site_of(site) if isinstance(site, str) else site
         self.mask = mask
         self.probability = float(probability)
         self.num_classes = num_classes
@@ -208,10 +209,14 @@ class Mix(nn.Module):
         return replace(plan, unlaid=Unlaid(self.mask, seed_of(generator), relabel))
 
     def _facts(self, part: object) -> dict[str, Any]:
-        """What a part asks for beside labels: the data's counts, where unknown the shares so far."""
-        if "counts" not in getattr(part, "needs", ()):
-            return {}
-        return {"counts": self.prior.of_data() if self._counts is None else self._counts}
+        """What a part asks for beside labels: the data's counts, where unknown the shares so far; the progress."""
+        needs = getattr(part, "needs", ())
+        found: dict[str, Any] = {}
+        if "counts" in needs:
+            found["counts"] = self.prior.of_data() if self._counts is None else self._counts
+        if "progress" in needs:
+            found["progress"] = self._told
+        return found
 
     def _counted(self, plan: Plan, prior: bool = True) -> Plan:
         """The plan with what is known when its targets, too, have been counted."""
@@ -277,6 +282,11 @@ class Mix(nn.Module):
         return bool(self._watching)
 
     @property
+    def needs_progress(self) -> bool:
+        """Whether it wants to be told how far the training is: `observe(progress=…)`."""
+        return "progress" in self.ratio.needs
+
+    @property
     def _watching(self) -> tuple[Any, ...]:
         parts = (self.ratio, self.pairing)
         return tuple(part for part in parts if getattr(part, "needs_clean_logits", False))
@@ -292,7 +302,7 @@ class Mix(nn.Module):
 
         Args:
             model: any network. The mix's buffers move to the device of its parameters.
-            site: where to mix, in place of the mix's own site; a string names the classifier ("fc").
+            site: where to mix, in place of the mix's own site; a string as in the mix's own.
             loss: what `mix.loss(logits)` takes where it is not told; cross-entropy until one is given. One that asks
                 for features, the head or views has to be given here, so that they are kept for it, and that it makes
                 what it learns.
@@ -307,7 +317,7 @@ class Mix(nn.Module):
                 f"{judge}: needs counts; {HINTS['counts']}, such as balanced_am_mixup(C, class_counts=…)"
             )
         features = Features() if {"features", "head", "views"} & judge.needs else None
-        place = self.site if site is None else Features(site) if isinstance(site, str) else site
+        place = self.site if site is None else site_of(site) if isinstance(site, str) else site
         self._check_parts(place)
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
         if features is not None and isinstance(place, Features):

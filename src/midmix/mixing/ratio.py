@@ -18,7 +18,8 @@ class Ratio(nn.Module):
 
     Attributes:
         needs_clean_logits: whether it wants to see every batch's clean logits (`observe`).
-        needs: "counts" where λ depends on the classes' counts; `draw_pairs` is then given them.
+        needs: "counts" where λ depends on the classes' counts, "progress" where on the share of the training that is
+            done; `draw_pairs` is then given these by name, the progress as None where nobody tells it.
         per_row: whether rows of a batch have different λ.
     """
 

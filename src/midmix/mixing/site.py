@@ -127,6 +127,21 @@ class RandomSite:
         return f"RandomSite({', '.join(map(repr, self.sites))})"
 
 
+def site_of(text: str) -> Site:
+    """The site that a text stands for: `input`, `after-NAME` (what the module of this name gives), `features`,
+    `random`, or the name of the classifier.
+
+    Example:
+        >>> site_of("input"), site_of("after-stage1"), site_of("fc")
+        (Input(), Hidden(name='stage1'), Features(name='fc'))
+    """
+    words: dict[str, Site] = {"input": Input(), "features": Features(), "random": RandomSite()}
+    if text in words:
+        return words[text]
+    name = text.removeprefix("after-")
+    return Features(text) if name == text else Hidden(name)
+
+
 # Hooks are partials of functions, not closures, so that a copied or pickled model takes its own along.
 def _before(module: nn.Module, change: Change, keyword: str | None = None) -> RemovableHandle:
     return module.register_forward_pre_hook(partial(_change_input, change, keyword), with_kwargs=True)

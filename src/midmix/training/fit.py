@@ -228,7 +228,7 @@ class Fit:
         update = self._updates(self.step + 1)
         batch = len(batches[self.step])
         share = self._share(batches)
-        if "progress" in self.loss.needs:
+        if "progress" in self.loss.needs or self.mix.needs_progress:
             self.mix.observe(progress=self._progress())
         with nullcontext() if update or self.direct else self.accelerator.no_sync(self.network):
             stepped, plan = mixed_step(
