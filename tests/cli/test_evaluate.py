@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -99,3 +100,49 @@ def test_built_in_sets_have_their_test_rows_always(midmix, tmp_path):
     outcome = midmix("evaluate", tmp_path / "run", "digits")
     assert outcome.code == 0, outcome.err
     assert "the 719 rows of digits that were held out in training" in outcome.err
+
+
+def test_views_stand_beside_the_plain_figures_and_serve_predictions(midmix, tmp_path):
+    folder = tmp_path / "images"
+    draw = np.random.default_rng(0)
+    for label, column in (("left", 1), ("right", 6)):
+        (folder / label).mkdir(parents=True)
+        for k in range(20):
+            pixels = draw.integers(0, 60, (8, 8, 3), dtype=np.uint8)
+            pixels[:, column] += 120
+            Image.fromarray(pixels).save(folder / label / f"{k}.png")
+    run = tmp_path / "run"
+    trained = midmix(
+        "train",
+        folder,
+        "--network",
+        "resnet-8",
+        "--width",
+        4,
+        "--epochs",
+        3,
+        "--augment",
+        "none",
+        "--out",
+        run,
+    )
+    assert trained.code == 0, trained.err
+    plain = midmix("evaluate", run, folder)
+    both = midmix("evaluate", run, folder, "--test-views", 2)
+    assert accuracy(plain) == accuracy(both)
+    assert "largest logit, 2 views" in both.out
+    assert "for the prior of these rows, 2 views" in both.out
+    assert "2 views" not in plain.out
+    tables = []
+    for views in (1, 2):
+        out = tmp_path / f"{views}.csv"
+        assert midmix("predict", run, folder, "--test-views", views, "--all-classes", "--out", out).code == 0
+        tables.append(pd.read_csv(out))
+    assert not np.allclose(tables[0]["probability:left"], tables[1]["probability:left"])
+
+
+def test_views_of_rows_that_are_no_images_are_refused_before_anything_is_read(midmix, trained, tmp_path):
+    for command in ("evaluate", "predict"):
+        outcome = midmix(command, trained, tmp_path / "nothing", "--test-views", 2)
+        assert outcome.code == 2
+        assert "test views: 2 of rows [2], which are no images; leave them out" in outcome.complaint

@@ -10,13 +10,13 @@ import torch
 
 from midmix import data
 from midmix.cli.console import console, introduce, note
-from midmix.cli.flags import Config, DecisionFlags, SourceFlags, Trust
+from midmix.cli.flags import Config, DecisionFlags, SourceFlags, Trust, Views
 from midmix.cli.measured import measured
 from midmix.data import Labelled, Source, place_of
 from midmix.data.labels import listing
 from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
-from midmix.training import load_model, predict, preparation_of, run_rule
+from midmix.training import load_model, predict, predict_logits, preparation_of, run_rule
 from midmix.training.identity import rows_digest
 
 
@@ -25,12 +25,15 @@ def evaluate(
     source: str,
     /,
     *,
+    test_views: Views = 1,
     trust: Trust = False,
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
     decisions: DecisionFlags = DecisionFlags(),  # noqa: B008
 ) -> None:
     """Measure a trained model on labelled rows: its decisions, its probabilities, accuracy by class.
+
+    With `--test-views`, figures of the averaged views stand beside those of the rows as they are.
 
     The rows are a source's test split. Where it has none, they are all of its rows, save that of the source which the
     model was trained on they are those that were held out then.
@@ -44,12 +47,17 @@ def evaluate(
         was then; features of other tables are found by their names.
     """
     model, record = load_model(run, trust=trust)
+    data.check_views(test_views, record["shape"])
     rule = run_rule(run, record, **decisions.options()) if decisions != DecisionFlags() else None
     loaded, rows = _load(run, source, record, reading.options())
     tested = _labelled(run, loaded, record)
     note(f"measured: {rows}")
     predictions = predict(model, tested, classifier=record.get("classifier"))
-    console.print(measured(predictions, record, f"{run} on {rows}", rule))
+    beside = {}
+    if test_views > 1:
+        averaged = predict_logits(model, tested.inputs, views=test_views)
+        beside[f"{test_views} views"] = replace(predictions, logits=averaged)
+    console.print(measured(predictions, record, f"{run} on {rows}", rule, beside))
 
 
 def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any]) -> tuple[Source, str]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import CoercionError, Group, Parameter, Token
 
+from midmix.data import ViewCount
+
 DATA = Group("Data", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
@@ -38,6 +40,12 @@ def _columns(text: str | None) -> list[str] | None:
 Whole = Annotated[int, Parameter(converter=_whole)]
 Config = Annotated[
     Path | None, Parameter(help="YAML file that gives what the flags give; flags override it.")
+]
+Views = Annotated[
+    ViewCount,
+    Parameter(
+        help="Views of each image whose logits are averaged: 2, with its mirror image; 5, with four shifts; 10, both."
+    ),
 ]
 Trust = Annotated[
     bool,

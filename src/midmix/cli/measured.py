@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,7 +27,11 @@ OF_RANKING = ("average_precision", "roc_auc", "recall_at_precision")
 
 
 def measured(
-    predictions: Predictions, record: dict[str, Any], title: str, rule: DecisionRule | None = None
+    predictions: Predictions,
+    record: dict[str, Any],
+    title: str,
+    rule: DecisionRule | None = None,
+    beside: Mapping[str, Predictions] = MappingProxyType({}),
 ) -> RenderableType:
     """Decisions as trained and for several aims, probabilities for several priors, and accuracy by class.
 
@@ -35,12 +40,16 @@ def measured(
         record: of the run.
         title: of the first table.
         rule: for a prior and an aim that were stated.
+        beside: other predictions of the same rows, by what they are called behind a comma: "10 views".
     """
     labels, logits = predictions.labels, predictions.logits
     counts = torch.tensor(record["class_counts"])
     two = len(counts) == 2
     outputs = Outputs(labels, logits, counts, costs=_costs(rule))
     decided = _decided(predictions, record, rule)
+    shown = list(decided)[-1] if rule is not None else AS_TRAINED
+    for words, others in beside.items():
+        decided |= {f"{name}, {words}": own for name, own in _decided(others, record, rule).items()}
     names = [*(OF_DECISIONS if two else OF_MANY), *(["expected_cost"] if outputs.costs is not None else [])]
     found = {
         name: evaluate_all(
@@ -53,11 +62,22 @@ def measured(
         name: evaluate_all(Outputs(labels, logits, counts, log_probabilities=log), OF_PROBABILITIES)
         for name, log in _probabilities(predictions, record, rule).items()
     }
+    for words, others in beside.items():
+        judged |= {
+            f"{name}, {words}": evaluate_all(
+                Outputs(labels, others.logits, counts, log_probabilities=log), OF_PROBABILITIES
+            )
+            for name, log in _probabilities(others, record, rule).items()
+        }
     if judged:
         parts.append(_table("probabilities", OF_PROBABILITIES, judged))
     if two:
-        parts.append(_table("ranking", OF_RANKING, {"every threshold": evaluate_all(outputs, OF_RANKING)}))
-    shown = list(decided)[-1] if rule is not None else AS_TRAINED
+        ranked = {"every threshold": evaluate_all(outputs, OF_RANKING)}
+        for words, others in beside.items():
+            ranked[f"every threshold, {words}"] = evaluate_all(
+                Outputs(labels, others.logits, counts), OF_RANKING
+            )
+        parts.append(_table("ranking", OF_RANKING, ranked))
     return Group(*parts, _classes(decided[shown], labels, record, shown))
 
 

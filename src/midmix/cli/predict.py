@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config, DecisionFlags, Trust
+from midmix.cli.flags import DATA, Config, DecisionFlags, Trust, Views
 from midmix.decisions import DecisionRule
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_file
@@ -41,6 +41,7 @@ def predict(
     all_classes: Annotated[bool, Parameter(negative=())] = False,
     image: Annotated[str | None, Parameter(group=DATA)] = None,
     skip_broken: Annotated[bool, Parameter(group=DATA, negative=())] = False,
+    test_views: Views = 1,
     trust: Trust = False,
     config: Config = None,
     decisions: DecisionFlags = DecisionFlags(),  # noqa: B008  (frozen)
@@ -73,6 +74,7 @@ def predict(
     if out.exists() and Path(source).expanduser().exists() and out.samefile(Path(source).expanduser()):
         raise InputError(f"--out {out}: is the file that is read; choose another")
     model, record = load_model(run, trust=trust)
+    data.check_views(test_views, record["shape"])
     if decisions.prior != "estimate":
         rule = run_rule(run, record, **decisions.options())  # says what cannot be, before anything is read
     if trained_prior(record) is None and decisions.calibrate == "none":
@@ -87,7 +89,7 @@ def predict(
     )
     for line in rows.notes:
         note(line)
-    logits = predict_logits(model, rows.inputs)
+    logits = predict_logits(model, rows.inputs, views=test_views)
     _check_finite(logits, rows, record, source)
     if decisions.prior == "estimate":
         rule = _rule(run, record, decisions, logits)

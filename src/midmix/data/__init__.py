@@ -15,6 +15,7 @@ from midmix.data.readers import READERS, Place, Reader
 from midmix.data.split import split_hash, validation_split
 from midmix.data.tables.column import TableColumn
 from midmix.data.unlabelled import Unlabelled, load_unlabelled
+from midmix.data.views import ViewCount, check_views, views_of
 
 if TYPE_CHECKING:
     from midmix.data.tables.estimator import TablePreparation
@@ -41,7 +42,9 @@ __all__ = [
     "TableColumn",
     "TablePreparation",
     "Unlabelled",
+    "ViewCount",
     "autoaugment",
+    "check_views",
     "crop_flip",
     "cutout",
     "from_arrays",
@@ -55,6 +58,7 @@ __all__ = [
     "profile_counts",
     "split_hash",
     "validation_split",
+    "views_of",
 ]
 
 _LATER = {"Preparation": "preparation", "TablePreparation": "estimator"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from midmix.data import Inputs, Labelled
+from midmix.data import Inputs, Labelled, views_of
 from midmix.mixing.site import Features, Forward
 from midmix.models import to_float
 
@@ -82,18 +82,34 @@ def features_of(model: nn.Module, num_classes: int, classifier: str | None = Non
 
 
 @torch.inference_mode()
-def predict_logits(model: nn.Module, inputs: Inputs, *, batch_size: int = 1000) -> Tensor:
-    """The model's logits `[N, C]` float32 for N rows, on the CPU; its modules' modes are as before afterwards."""
+def predict_logits(model: nn.Module, inputs: Inputs, *, batch_size: int = 1000, views: int = 1) -> Tensor:
+    """The model's logits `[N, C]` float32 for N rows, on the CPU; its modules' modes are as before afterwards.
+
+    Args:
+        views: of each image, see `midmix.data.views_of`, whose logits are averaged. Their softmax is that of the mean
+            log-probabilities too, for the two differ by one number a row; and a prior is corrected for by the same
+            term before and after the mean, which would not be so of averaged probabilities.
+
+    Raises:
+        InputError: for several views of rows that are not images.
+    """
     device = next(model.parameters()).device
     logits = []
     with _in_evaluation_mode(model):
         for start in range(0, len(inputs), batch_size):
             rows = torch.arange(start, min(start + batch_size, len(inputs)))
-            batch = to_float(inputs[rows].to(device))
-            if batch.dim() == 4:
-                batch = batch.contiguous(memory_format=torch.channels_last)
-            logits.append(model(batch).float().cpu())
+            stored = inputs[rows].to(device)
+            logits.append(torch.stack([_logits(model, view) for view in views_of(stored, views)]).mean(0))
     return torch.cat(logits)
+
+
+def _logits(model: nn.Module, stored: Tensor) -> Tensor:
+    """Of a batch as it is stored."""
+    batch = to_float(stored)
+    if batch.dim() == 4:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+    logits: Tensor = model(batch).float().cpu()
+    return logits
 
 
 @contextmanager
