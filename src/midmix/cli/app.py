@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -59,8 +60,9 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ not in ("WorkerError", "ClaimLostError"):  # their room would import torch
             raise
         return _say(str(error), FAILED)
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on from the last checkpoint", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        again = shlex.join(["midmix", *arguments])
+        return _say(f"{error or 'interrupted'}; the same command goes on: {again}", INTERRUPTED)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         if error.errno in (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from midmix import data
-from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
+from midmix.cli.console import console, introduce, note, settings_for
 from midmix.cli.flags import (
     Config,
     Out,
@@ -18,6 +18,7 @@ from midmix.cli.flags import (
     Whole,
     check_projection,
 )
+from midmix.cli.progress import progress_of_runs
 from midmix.errors import InputError, unknown
 from midmix.methods import Method, default_lines, missing_controls, parse_methods, with_controls
 from midmix.methods.controls import RECOMMENDED
@@ -95,7 +96,7 @@ def compare(
         if baseline not in texts:
             raise unknown("baseline", baseline, texts)  # before anything is trained
     settings = settings_for(loaded, training.options())
-    with progress_of_runs() as watch:
+    with progress_of_runs(out) as watch:
         run_comparison(
             loaded,
             lines,

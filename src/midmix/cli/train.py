@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.text import Text
 
 from midmix import data
-from midmix.cli.console import console, introduce, note, progress_of_runs, settings_for
+from midmix.cli.console import console, introduce, note, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, Track, TrainingFlags, Whole
 from midmix.cli.measured import measured
+from midmix.cli.progress import progress_of_runs
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
@@ -52,7 +53,7 @@ def train(
     introduce(loaded)
     settings = settings_for(loaded, training.options())
     run = Run(line, seed, settings, **split.options())
-    with claimed(out) as claim, interruptible() as stop, progress_of_runs() as watch:
+    with claimed(out) as claim, interruptible() as stop, progress_of_runs(out) as watch:
         callback = Callback(
             on_step=lambda moment: watch(Progress(run.name, 0, 1, moment)),
             say=note,

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from cyclopts import Group, Parameter
 
-from midmix.cli.console import console, introduce, note, progress_of_runs
+from midmix.cli.console import console, introduce, note
 from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags, Whole
+from midmix.cli.progress import progress_of_runs
 from midmix.data import load_grouped
 from midmix.methods import parse_methods
 from midmix.studies import check_comparison
@@ -109,7 +110,7 @@ def transfer(
     fewest, most = int(sizes.min()), int(sizes.max())
     note(f"{len(sizes)} groups of {fewest if fewest == most else f'{fewest} to {most}'} classes")
     settings = _settings(loaded.source.train.kind, training.options())
-    with progress_of_runs() as watch:
+    with progress_of_runs(out) as watch:
         results = run_transfer(
             loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **probes.options()
         )
