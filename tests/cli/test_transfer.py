@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,35 @@ def test_digits(midmix, tmp_path):
     inside = pd.read_csv(tmp_path / "out" / "figures" / "one-group.csv", dtype=str)
     assert set(inside["class"]) == {"0", "6", "8", "9"}
     assert inside["line"].nunique() == 4
+
+
+def test_it_ends_with_a_verdict_whose_command_runs(midmix, animals, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    out = tmp_path / "out"
+    outcome = midmix("transfer", animals, "--out", out, "--validation", 0.3, *QUICK)
+    assert outcome.code == 0, outcome.err
+    verdict = outcome.out[outcome.out.rindex("\nVerdict") :]
+    for aim in (
+        "Linear probe: ",
+        "Nearest neighbours: ",
+        "Likelihood of the linear probe: ",
+        "The groups themselves: ",
+    ):
+        assert aim in verdict
+    assert "random-encoder" not in verdict
+    assert "fine-labels" not in verdict
+    page = (out / "report.html").read_text()
+    assert page.index('id="verdict"') < page.index("Fine classes at the last epoch")
+    command = shlex.split(outcome.out[outcome.out.rindex("\nmidmix ") :].replace("\\\n", " "))
+    assert command[1] in ("transfer", "analyze")
+    if command[1] == "transfer":
+        assert command[command.index("--validation") + 1] == "0.3"
+        command = [*command, "--jobs", "1"]
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/transfer.json")}
+    extra = ["--out", str(tmp_path / "analysis")] if command[1] == "analyze" else []
+    again = midmix(*command[1:], *extra)
+    assert again.code == 0, again.err
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_names_are_shown_as_text(midmix, animals, tmp_path):

@@ -111,21 +111,26 @@ def transfer(
     note(f"{len(sizes)} groups of {fewest if fewest == most else f'{fewest} to {most}'} classes")
     settings = _settings(loaded.source.train.kind, training.options())
     with progress_of_runs(out) as watch:
-        results = run_transfer(
+        run_transfer(
             loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **probes.options()
         )
     from midmix.reports import (  # after the runs: matplotlib takes a second
+        given_flags,
         health_of,
-        read_comparison,
+        read_transfer,
         terminal_health,
+        terminal_transfer_verdict,
         transfer_table,
         write_transfer,
     )
 
-    console.print(transfer_table(results))
-    if signs := health_of(read_comparison(out)).signs:
+    found = read_transfer(out)
+    again = ["midmix", "transfer", source, *given_flags(reading, groups, probes, training)]
+    console.print(transfer_table(found))
+    if signs := health_of(found.comparison).signs:
         console.print(terminal_health(signs), highlight=False)
-    console.print(f"Report: {write_transfer(out)}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {write_transfer(out, again=again)}\n", highlight=False, soft_wrap=True)
+    console.print(terminal_transfer_verdict(found, again), highlight=False, crop=False)
 
 
 def _settings(kind: Literal["images", "features"], given: dict[str, Any]) -> Settings:

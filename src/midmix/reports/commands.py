@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal
 
 from midmix.data.encoded_features import FEWEST
@@ -25,6 +26,22 @@ def train_command(source: str, line: str, flags: Sequence[str] = ()) -> list[str
         midmix train 'my data.csv' --method am-mixup+balanced_softmax --label kind
     """
     return ["midmix", "train", source, "--method", line, *flags]
+
+
+def given_flags(*groups: Any) -> list[str]:
+    """The flags of a command that are not at their default, of dataclasses whose fields are flags.
+
+    Example:
+        >>> given_flags(Settings(epochs=30, compile=True))
+        ['--epochs', '30', '--compile']
+    """
+    return [
+        part
+        for group in groups
+        for one in fields(group)
+        if (value := getattr(group, one.name)) != one.default and value is not None
+        for part in _flag(one.name, value)
+    ]
 
 
 def source_of(about: Mapping[str, Any]) -> str:

@@ -64,11 +64,12 @@ def tested_runs(comparison: Comparison) -> TestedRuns:
         key = RunKey(run.seed, str(run.about.get("split_hash", "")))
         # Records of old name no test rows; all seeds of a comparison shared one split then.
         rows = str(run.about.get("test_rows", ""))
-        found[run.line][key] = Tested(outputs, rows, _pool(run.about))
+        found[run.line][key] = Tested(outputs, rows, pool_of(run.about))
     return found
 
 
-def _pool(about: Mapping[str, Any]) -> int | None:
+def pool_of(about: Mapping[str, Any]) -> int | None:
+    """Rows of the whole table, training and test, by a run's record; None where it does not say."""
     parts = [str(about.get(name, "")).split(" ")[0] for name in ("train_rows", "test_rows")]
     return sum(map(int, parts)) if all(part.isdecimal() for part in parts) else None
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,15 @@ import torch
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from midmix.errors import InputError
-from midmix.measures import measures_of
 from midmix.reports.cells import table_rows
 from midmix.reports.columns import Column
-from midmix.reports.comparison import read_comparison
+from midmix.reports.commands import paste
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import percent
 from midmix.reports.figures.dots import beside_names, dots
 from midmix.reports.figures.projection import Projection
 from midmix.reports.figures.projection import projection as projected
 from midmix.reports.health import health_of
-from midmix.reports.lines import method_of
 from midmix.reports.markdown import markdown_table, save_tables
 from midmix.reports.page import facts, legend, title_of
 from midmix.reports.rendering import publish_all, render, save
@@ -33,56 +29,61 @@ from midmix.reports.subjects import Classes, Output, Subject
 from midmix.reports.summary import summarise
 from midmix.reports.terminal import terminal_table
 from midmix.reports.theme import CLASS_COLOURS
+from midmix.reports.transfer_verdict import transfer_verdict
+from midmix.reports.transferred import (
+    BOUNDS,
+    TRANSFER_COLUMNS,
+    WITHIN_COLUMNS,
+    Outcome,
+    Transferred,
+    read_transfer,
+)
+from midmix.reports.verdict import in_terminal
 
-TRANSFER_COLUMNS = (
-    Column.of("accuracy", heading="linear probe"),
-    Column.of("accuracy", "knn_accuracy", "k-NN"),
-    Column.of("accuracy", "finetuned_accuracy", "fine-tuned"),
-    Column.of("accuracy", "coarse_accuracy", "groups"),
-    Column.of("nll", heading="probe NLL"),
-    Column.of("ece", heading="probe ECE"),
-)
-"""Accuracies are on the fine classes, save that of the groups."""
-WITHIN_COLUMNS = tuple(
-    Column.of(measure.name, f"within_{measure.name}") for measure in measures_of("groups", "collapse")
-)
 _SHOWN = ("accuracy", "knn_accuracy", "finetuned_accuracy")
-BOUNDS = ("fine-labels", "random-encoder")
-"""Lines that are no methods: they show between which accuracies the methods' stand."""
 
 
-def transfer_table(results: pd.DataFrame) -> RenderableType:
+def transfer_table(found: Transferred) -> RenderableType:
     """The headline table for ``rich``; see ``terminal_table``."""
     spread = next(column for column in WITHIN_COLUMNS if column.name == "within_spread")
-    columns = (*_known(TRANSFER_COLUMNS, results), spread)
     return terminal_table(
-        results, columns, dropped=("probe ECE", "probe NLL", "groups", "spread"), unranked=BOUNDS
+        found.results,
+        (*found.known(TRANSFER_COLUMNS), spread),
+        dropped=("probe ECE", "probe NLL", "groups", "spread"),
+        unranked=BOUNDS,
+        tested=found.tested,
     )
 
 
-def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Path:
+def terminal_transfer_verdict(found: Transferred, again: Sequence[str] = ()) -> RenderableType:
+    """The verdict for ``rich``, with the next command at its end; arguments as for `transfer_verdict`."""
+    return in_terminal(transfer_verdict(found, again))
+
+
+def write_transfer(folder: Path | str, *, projection: Projection = "pca", again: Sequence[str] = ()) -> Path:
     """Write ``report.html``, ``figures/`` and ``tables.md`` into the folder of a finished transfer; returns the page.
 
     Args:
         folder: what ``midmix transfer --out`` wrote.
         projection: ``"pca"`` or ``"umap"``.
+        again: the command that wrote it, see `transfer_verdict`.
 
     Raises:
         InputError: no results of a transfer in the folder, or UMAP is asked for and not installed.
     """
     folder = Path(folder)
-    comparison = read_comparison(folder)
-    results = comparison.results
-    outcomes = [_read(path) for path in sorted(folder.glob("runs/*/transfer.json"))]
-    if not outcomes:
-        raise InputError(f"{folder}: holds no transfer; give the folder that `midmix transfer --out` wrote")
-    columns, within = _known(TRANSFER_COLUMNS, results), _known(WITHIN_COLUMNS, results)
-    summary = summarise(results, measures=[column.name for column in (*columns, *within)])
+    found = read_transfer(folder)
+    comparison, results, outcomes = found.comparison, found.results, found.outcomes
+    columns, within = found.known(TRANSFER_COLUMNS), found.known(WITHIN_COLUMNS)
+    verdict = transfer_verdict(found, again)
+    summary = summarise(
+        results, measures=[column.name for column in (*columns, *within)], tested=found.tested
+    )
     lines = comparison.lines
     subjects = [_subject(position, line, outcomes) for position, line in enumerate(lines)]
     shown = _largest_group(outcomes[0])
     drawings = (
-        _accuracies(subjects, results),
+        _accuracies(subjects, found),
         _collapse(subjects, results),
         _one_group(subjects, outcomes[0], shown, projection),
     )
@@ -92,6 +93,8 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
         title=title_of(comparison),
         in_short=f"{len(lines)} lines · {results['seed'].nunique()} seeds · {len(about['fine'])} classes in "
         f"{len(about['coarse'])} groups · {results['network'].iloc[0]}",
+        verdict=verdict,
+        next=[(step.why, paste(step.command)) for step in verdict.next],
         baseline=comparison.baseline,
         has_baseline=comparison.baseline in lines,
         rows=table_rows(summary, "last", columns, unranked=BOUNDS),
@@ -112,40 +115,13 @@ def write_transfer(folder: Path | str, *, projection: Projection = "pca") -> Pat
     return save(html, folder)
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """One run: what ``transfer.json`` says, and its folder."""
-
-    about: dict[str, Any]
-    folder: Path
-
-    @property
-    def line(self) -> str:
-        return method_of(self.about["row"])
-
-    def output(self) -> Output:
-        with np.load(self.folder / "fine.npz", allow_pickle=False) as arrays:
-            return Output(*(torch.from_numpy(arrays[name]) for name in ("features", "labels", "logits")))
-
-
-def _read(path: Path) -> _Outcome:
-    return _Outcome(json.loads(path.read_text(encoding="utf-8")), path.parent)
-
-
-def _known(columns: Sequence[Column], results: pd.DataFrame) -> tuple[Column, ...]:
-    """The columns that these results have: fine-tuning is an option."""
-    return tuple(
-        column for column in columns if column.name in results and results[column.name].notna().any()
-    )
-
-
-def _subject(position: int, line: str, outcomes: Sequence[_Outcome]) -> Subject:
+def _subject(position: int, line: str, outcomes: Sequence[Outcome]) -> Subject:
     """A line with the outputs of its first seed: no figure draws more of them."""
     first = min((one for one in outcomes if one.line == line), key=lambda one: int(one.about["row"]["seed"]))
     return Subject(position, line, [first.output()])
 
 
-def _largest_group(outcome: _Outcome) -> int:
+def _largest_group(outcome: Outcome) -> int:
     """The group with most classes that ten colours can tell apart, else the first of the smallest."""
     sizes = np.bincount(outcome.about["group"])
     few = np.flatnonzero(sizes <= len(CLASS_COLOURS))
@@ -156,10 +132,10 @@ def _values(subjects: Sequence[Subject], results: pd.DataFrame, column: str) -> 
     return {one.label: results.loc[results["method"] == one.label, column].to_numpy() for one in subjects}
 
 
-def _accuracies(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
+def _accuracies(subjects: Sequence[Subject], found: Transferred) -> Drawing:
     """Fine accuracy of every line and seed, by each way to ask for it."""
-    panels = []
-    columns = [column for column in _known(TRANSFER_COLUMNS, results) if column.name in _SHOWN]
+    panels, results = [], found.results
+    columns = [column for column in found.known(TRANSFER_COLUMNS) if column.name in _SHOWN]
     for column in columns:
 
         def draw(figure: Figure, column: Column = column) -> None:
@@ -206,7 +182,7 @@ def _collapse(subjects: Sequence[Subject], results: pd.DataFrame) -> Drawing:
 
 
 def _one_group(
-    subjects: Sequence[Subject], outcome: _Outcome, group: int, projection: Projection
+    subjects: Sequence[Subject], outcome: Outcome, group: int, projection: Projection
 ) -> Drawing | None:
     """The members of one group, projected."""
     about = outcome.about

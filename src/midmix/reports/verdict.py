@@ -47,6 +47,7 @@ class Finding:
         text: how sure that is, or what is not decided and what would decide it.
         costs: where a winner falls behind elsewhere; empty where nobody wins.
         rivals: the lines that the best mean is not told from.
+        seeds: at which it would be, if the differences stay as they are; None where no number of seeds is known to.
     """
 
     aim: str
@@ -56,6 +57,7 @@ class Finding:
     text: str
     costs: str
     rivals: tuple[str, ...]
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,16 +147,31 @@ def verdict_from(
     tuned: TunedCommands = _NONE,
 ) -> Verdict:
     """The verdict of pairs that are known already; measures that are no aim are passed over."""
-    aims = [pairs for pairs in every if pairs.column.name in AIMS and pairs.lines]
-    aims.sort(key=lambda pairs: list(AIMS).index(pairs.column.name))
-    findings = [_finding(pairs, aims) for pairs in aims if len(pairs.lines) > 1]
-    lines = list(dict.fromkeys(line for pairs in aims for line in pairs.lines))
-    count = max((pairs.count for pairs in aims), default=0)
 
     def command(line: str) -> list[str]:
         return train_command(source, *tuned.get(line, (line, flags)))
 
-    return Verdict(findings, count, _next(findings, lines, baseline, command))
+    return verdict_with(every, AIMS, lambda findings, lines: _next(findings, lines, baseline, command))
+
+
+def verdict_with(
+    every: Sequence[Pairs],
+    aims: Mapping[str, str],
+    steps: Callable[[Sequence[Finding], Sequence[str]], list[Next]],
+) -> Verdict:
+    """The verdict for any aims.
+
+    Args:
+        every: pairs of lines; measures that are no aim are passed over.
+        aims: measure → what one aims at with it, in their order.
+        steps: commands to go on with, of the findings and the lines.
+    """
+    found = [pairs for pairs in every if pairs.column.name in aims and pairs.lines]
+    found.sort(key=lambda pairs: list(aims).index(pairs.column.name))
+    findings = [_finding(pairs, found, aims) for pairs in found if len(pairs.lines) > 1]
+    lines = list(dict.fromkeys(line for pairs in found for line in pairs.lines))
+    count = max((pairs.count for pairs in found), default=0)
+    return Verdict(findings, count, steps(findings, lines))
 
 
 def terminal_verdict(
@@ -177,7 +194,13 @@ def terminal_verdict(
         >>> "one seed" in capture.get() and "midmix train digits --method erm" in capture.get()
         True
     """
-    found = verdict_of(results, tested=tested, baseline=baseline, source=source, flags=flags, tuned=tuned)
+    return in_terminal(
+        verdict_of(results, tested=tested, baseline=baseline, source=source, flags=flags, tuned=tuned)
+    )
+
+
+def in_terminal(found: Verdict) -> RenderableType:
+    """A verdict for ``rich``, with the next command at its end."""
     parts: list[RenderableType] = [Text("Verdict", style="bold")]
     for finding in found.findings:
         head = Text(f"{finding.aim}: ")
@@ -204,18 +227,19 @@ class _Command:
         yield Text(paste(self.command, options.max_width), style="cyan", no_wrap=True, overflow="ignore")
 
 
-def _finding(pairs: Pairs, aims: Sequence[Pairs]) -> Finding:
+def _finding(pairs: Pairs, every: Sequence[Pairs], aims: Mapping[str, str]) -> Finding:
     line, second, *_ = pairs.ranked()
     pairs_of_best = _of_best(pairs)
     rivals = tuple(other for other in pairs.ranked()[1:] if not pairs_of_best.ahead(line, other))
-    aim, value = AIMS[pairs.column.name], _value(pairs, line)
+    aim, value = aims[pairs.column.name], _value(pairs, line)
     if rivals:
-        return Finding(aim, line, value, False, _undecided(pairs, pairs_of_best, line, rivals), "", rivals)
+        text = _undecided(pairs, pairs_of_best, line, rivals)
+        return Finding(aim, line, value, False, text, "", rivals, _seeds(pairs_of_best, line, rivals))
     lead = pairs_of_best.differences[line, second]
     others = len(pairs.lines) - 1
     ahead = f"Ahead of {second}" if others == 1 else f"Ahead of all {others} others; of the second, {second},"
     text = f"{ahead} by {_amount(lead, pairs.column)}.{_few_rows(lead)}"
-    return Finding(aim, line, value, True, text, _costs(line, pairs, aims), ())
+    return Finding(aim, line, value, True, text, _costs(line, pairs, every, aims), ())
 
 
 def _of_best(pairs: Pairs) -> Pairs:
@@ -264,12 +288,12 @@ def _would_decide(pairs: Pairs, line: str, rivals: Sequence[str]) -> str:
             return "A difference that is the same in every seed tells nothing of its spread; more seeds may."
         return "More seeds in common would give every difference an interval."
     now = max(lead.interval.n for lead in leads)
-    seeds = [seeds_to_decide(lead.interval, level=pairs.level) for lead in leads]
+    seeds = _seeds(pairs, line, rivals)
     counted = all(lead.interval.kind in ("crossed", "nested") for lead in leads)
     times = [rows_to_decide(lead.interval, level=pairs.level, most=_MOST_TIMES) for lead in leads]
     ways = []
-    if all(n is not None for n in seeds):
-        ways.append(f"about {max(n or 0 for n in seeds)} seeds (now {now})")
+    if seeds is not None:
+        ways.append(f"about {seeds} seeds (now {now})")
     if counted and all(n is not None for n in times):
         rows = min(lead.test_rows for lead in leads)
         needed = math.ceil(max(n or 0.0 for n in times) * rows)
@@ -281,21 +305,30 @@ def _would_decide(pairs: Pairs, line: str, rivals: Sequence[str]) -> str:
     return f"{stays}, {most} would decide it."
 
 
-def _costs(line: str, pairs: Pairs, aims: Sequence[Pairs]) -> str:
+def _seeds(pairs: Pairs, line: str, rivals: Sequence[str]) -> int | None:
+    """The fewest seeds that would tell a line from all its rivals; None where none would, or nothing tells."""
+    leads = [pairs.differences[line, rival].interval for rival in rivals]
+    if not all(math.isfinite(lead.p) for lead in leads):
+        return None
+    found = [seeds_to_decide(lead, level=pairs.level) for lead in leads]
+    return None if any(n is None for n in found) else max(n or 0 for n in found)
+
+
+def _costs(line: str, pairs: Pairs, every: Sequence[Pairs], aims: Mapping[str, str]) -> str:
     """The worst loss that holds on each other aim."""
     found = []
-    for other in aims:
+    for other in every:
         if other is pairs or line not in other.means:
             continue
         better = [rival for rival in other.ranked() if rival != line and other.ahead(rival, line)]
         if better:
             loss = other.differences[line, better[0]]
             found.append(
-                f"{AIMS[other.column.name].lower()} {_signed(loss, other.column)} against {better[0]}"
+                f"{aims[other.column.name].lower()} {_signed(loss, other.column)} against {better[0]}"
             )
     if found:
         return f"It costs: {'; '.join(found)}."
-    return "On the other aims no loss holds." if len(aims) > 1 else ""
+    return "On the other aims no loss holds." if len(every) > 1 else ""
 
 
 def _next(
