@@ -96,12 +96,12 @@ def test_in_a_terminal_bar_count_and_time_stay_and_ctrl_c_says_what_is_kept(colu
         process.wait()
         os.close(ours)
     drawn = [found for line in lines_of(text) if (found := LINE.match(line))]
-    everything = [line for line in drawn if line["name"] == "all runs"]
+    everything = [line for line in drawn if line["name"] == "all"]
     assert everything, text
     assert any("left" in line["time"] for line in drawn)
     assert all(len(line.string) <= columns for line in drawn)
     assert all(len(line["bar"]) >= 4 for line in drawn)
-    names = {line["name"] for line in drawn} - {"all runs"}
+    names = {line["name"] for line in drawn} - {"all"}
     assert names
     assert all(line["count"].endswith("/100000") for line in drawn if line["name"] in names)
     said = " ".join(" ".join(lines_of(after)).split())

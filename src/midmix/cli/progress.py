@@ -120,7 +120,7 @@ class Standing:
         """
         if not self.total:
             return Text("")
-        lines = [_Line("all runs", self.everything, f"{self.done}/{self.total}", now)]
+        lines = [_Line("all", self.everything, f"{self.done}/{self.total}", now)]
         for name, work in list(self.works.items())[: max(height - 3, 1)]:
             moment = self.moments[name]
             count = "" if moment is None else f"{moment.epoch}/{moment.epochs}"

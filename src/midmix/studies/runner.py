@@ -56,7 +56,7 @@ class Attempt:
     """What a run is told besides what it is.
 
     Attributes:
-        moment: is told where it stands; raises KeyboardInterrupt where it should stop.
+        moment: is told where it stands.
         say: is told, in a line, of what a user should know.
         stop: whether it should write a checkpoint and raise KeyboardInterrupt.
         still_ours: raises ClaimLostError where its folder is another's; to be called before each writing.
@@ -239,20 +239,12 @@ def _attempt(
         if living(launcher) is None or not claim.held():
             stop.set()
 
-    def moment(now: StepInfo) -> None:
-        tell(now)
-        if stop.is_set():
-            claim.check()
-            raise KeyboardInterrupt
-
     try:
         with Heart(claim, every=look):
             if not task.rows(folder):  # else it was finished while we came
                 remove_parts(folder)
                 tell(None)
-                task.carry_out(
-                    run, folder, Attempt(moment, say, stop.is_set, claim.check, checkpoint_seconds)
-                )
+                task.carry_out(run, folder, Attempt(tell, say, stop.is_set, claim.check, checkpoint_seconds))
     finally:
         if claim.held():
             (folder / PROGRESS).unlink(missing_ok=True)
