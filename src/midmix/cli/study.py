@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from midmix.cli.console import console, note, progress_of_runs
+from midmix.cli.console import console, note
 from midmix.cli.flags import Out, Whole
+from midmix.cli.progress import progress_of_runs
 from midmix.studies import read_grid
 from midmix.studies import study as run_study
 
@@ -40,7 +41,7 @@ def study(
     grid = read_grid(file)
     if seeds is not None:
         grid = replace(grid, seeds=seeds)
-    with progress_of_runs() as watch:
+    with progress_of_runs(out) as watch:
         run_study(grid, out, jobs=jobs, watch=watch, say=note)
     from midmix.reports import terminal_study, write_study  # after the runs: matplotlib takes a second
 
