@@ -27,6 +27,10 @@ class InputError(ValueError):
         super().__init__(printable(message))
 
 
+class RunsFailedError(InputError):
+    """Some runs of several failed, each for a reason of its own; the others have finished. Commands exit with 1."""
+
+
 class UnknownNameError(InputError):
     """A name that nobody knows, for callers that can say more about it; see `unknown`."""
 

@@ -177,8 +177,11 @@ def read_yaml(path: Path, named: str | None = None) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{named}: line {line} is not UTF-8 text; save the file as UTF-8") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise InputError(f"{named}: {_complaint(error)}; give NAME: VALUE lines") from error
+    except (ValueError, RecursionError) as error:  # of numbers and lists without end, and of impossible dates
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(f"{named}: is not YAML of values ({reason}); give NAME: VALUE lines") from error
     if found is None:  # nothing but comments
         return {}
     if not isinstance(found, dict):
@@ -186,7 +189,7 @@ def read_yaml(path: Path, named: str | None = None) -> dict[str, Any]:
     return {str(name): value for name, value in found.items()}
 
 
-def _complaint(error: Exception) -> str:
+def _complaint(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:  # a character that YAML does not allow
         return "is not YAML: " + " ".join(str(error).split())

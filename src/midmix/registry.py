@@ -171,6 +171,28 @@ def import_reference(name: str, kind: str) -> Callable[..., object]:
     return found
 
 
+def call(kind: str, name: str, make: Callable[..., Any], *given: object, **options: object) -> Any:
+    """What a function of this name makes.
+
+    Raises:
+        InputError: by somebody's own, named `module:function`, for whatever it raises.
+
+    Example:
+        >>> call("loss", "math:sqrt", __import__("math").sqrt, -1)
+        Traceback (most recent call last):
+        ...
+        midmix.errors.InputError: loss 'math:sqrt': the function failed: ValueError: math domain error
+    """
+    try:
+        return make(*given, **options)
+    except InputError:
+        raise
+    except Exception as error:  # somebody's function can fail in any way
+        if not is_reference(name):
+            raise
+        raise InputError(f"{kind} {name!r}: the function failed: {_short(error)}") from error
+
+
 def code_of(name: str, kind: str) -> Code | None:
     """Whose code a name stands for; None for ours and for an installed package's entry point.
 
@@ -241,8 +263,23 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
+def parameters_of(make: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """What a function takes, by name.
+
+    Raises:
+        InputError: where it does not say.
+    """
+    try:
+        return inspect.signature(make).parameters
+    except (ValueError, TypeError) as error:  # of functions that are built in some do not
+        raise InputError(f"{make!r}: does not say what it takes; write a function around it") from error
+
+
 def options_of(make: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, Any]:
     """The keyword options of a function that makes a part, with their defaults.
+
+    Raises:
+        InputError: for a function whose signature cannot be read.
 
     Example:
         >>> def make(num_classes, *, alpha: float = 1.0, site=None): ...
@@ -252,7 +289,7 @@ def options_of(make: Callable[..., object], *, without: Collection[str] = ()) ->
     empty = inspect.Parameter.empty
     return {
         option.name: None if option.default is empty else option.default
-        for option in inspect.signature(make).parameters.values()
+        for option in parameters_of(make).values()
         if option.name not in without and option.kind not in (option.VAR_KEYWORD, option.VAR_POSITIONAL)
     }
 

@@ -156,7 +156,7 @@ def test_workers_end_with_their_launcher(number, tmp_path, seed):
         end(launcher)
     again = program("erm,am-mixup", out, 2, 3000)
     try:
-        until(lambda: len(owners(out)) == 2 and set(owners(out)) <= set(alive(again.pid)), 20)
+        until(lambda: len(owners(out)) == 2 and set(owners(out)) <= set(alive(again.pid)))
     finally:
         end(again)
 
@@ -224,3 +224,40 @@ def test_an_interruption_says_how_to_go_on(tmp_path):
             until(lambda: not alive(launcher.pid), 10)  # noqa: B023
         finally:
             end(launcher)
+
+
+@linux
+def test_workers_that_are_interrupted_write_a_checkpoint_first(tmp_path):
+    out = tmp_path / "out"
+    launcher = start("compare", "digits", *LONG, "--out", out, "--jobs", 2)
+    try:
+        progress = [out / "runs" / f"erm-seed{seed}" / "progress.json" for seed in (0, 1)]
+        until(lambda: all(path.exists() and '"step"' in path.read_text() for path in progress))
+        os.kill(launcher.pid, signal.SIGINT)
+        _, said = launcher.communicate(timeout=LIMIT)
+        assert launcher.returncode == 130, said
+        for seed in (0, 1):  # long before the half minute between two checkpoints
+            assert list((out / "runs" / f"erm-seed{seed}" / "checkpoints").glob("step-*.pt")), said
+        assert not alive(launcher.pid)
+    finally:
+        end(launcher)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_fails_is_named_and_the_others_have_their_report(jobs, tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "own.py").write_text("def bad(logits, labels):\n    return logits.sum(1) * float('nan')\n")
+    lines = f"erm,erm+{tmp_path / 'own.py'}:bad"  # of which one diverges
+    launcher = start("compare", "digits", "--network", "mlp-8", "--epochs", 1, "--seeds", 1, "--jobs", jobs,
+                     "--methods", lines, "--out", out)  # fmt: skip
+    try:
+        _, said = launcher.communicate(timeout=LIMIT)
+        assert launcher.returncode == 1, said
+        (line,) = [line for line in said.splitlines() if line.startswith("midmix: ")]
+        assert "1 of 2 runs failed, the others are finished: erm+" in line
+        assert "loss: became nan at step 1" in line
+        assert "Traceback" not in said
+        assert (out / "runs" / "erm-seed0" / "run.json").is_file()
+        assert (out / "report.html").is_file()
+    finally:
+        end(launcher)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from midmix import data
 from midmix.cli.console import console, note
-from midmix.cli.flags import DATA, Config, Out, Trust, Whole, check_projection
+from midmix.cli.flags import DATA, Config, Out, Trust, Whole, check_projection, names_in
 from midmix.cli.tables import collapse_tables
 from midmix.files import atomic_write, check_folder
 from midmix.measures import collapse_report
@@ -63,7 +63,7 @@ def analyze(
         found, counts = read_features(Path(source), trust=trust), np.array(record["class_counts"])
         title = f"{record['method']}, seed {record['seed']}, test rows of {record['source']}"
     else:
-        columns = [name.strip() for name in features.split(",")] if features else None
+        columns = names_in(features)
         found, counts, title = data.load_features(source, label=label, features=columns), None, source
     for line in found.notes:
         note(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import sys
@@ -13,9 +14,10 @@ from cyclopts import App
 
 from midmix import __version__
 from midmix.cli.configuration import configuration
-from midmix.errors import InputError
+from midmix.errors import InputError, RunsFailedError
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+OUT_OF_MEMORY = "ran out of memory; choose fewer or smaller rows, a smaller batch, or a smaller network"
 
 app = App(
     name="midmix",
@@ -51,31 +53,43 @@ def run(arguments: list[str]) -> int:
     """The exit code of a command line; errors are one line on standard error."""
     # A newcomer's first sight should not be the chatter of libraries.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # hours of training must not end at a sign that a terminal does not have
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         app.config = configuration(arguments, COMMANDS)
         app(arguments, exit_on_error=False, print_error=False)
+    except RunsFailedError as error:
+        return _say(str(error), FAILED)
     except (InputError, cyclopts.CycloptsError) as error:
         return _say(" ".join(str(error).split()), WRONG_INPUT)
     except RuntimeError as error:
-        if type(error).__name__ not in ("WorkerError", "ClaimLostError"):  # their room would import torch
-            raise
-        return _say(str(error), FAILED)
+        if type(error).__name__ in ("WorkerError", "ClaimLostError"):  # their room would import torch
+            return _say(str(error), FAILED)
+        if "allocate memory" in str(error) or "out of memory" in str(error):  # torch's own MemoryError
+            return _say(OUT_OF_MEMORY, FAILED)
+        raise
     except KeyboardInterrupt as error:
         again = shlex.join(["midmix", *arguments])
         return _say(f"{error or 'interrupted'}; the same command goes on: {again}", INTERRUPTED)
+    except MemoryError:
+        return _say(OUT_OF_MEMORY, FAILED)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        if error.errno in (
-            errno.EACCES,
-            errno.EPERM,
-        ):  # of reading or of writing: the error does not say which
-            return _say(f"{place}may not be used ({error.strerror}); see who may read and write it", FAILED)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
-            raise
-        hint = (
-            "; finished runs and the last whole checkpoint are kept, and the same command goes on from them"
-        )
-        return _say(f"{place}cannot be written ({error.strerror}){hint}", FAILED)
+        place = f"{error.filename!s:.200}: " if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+            hint = (
+                "finished runs and the last whole checkpoint are kept, and the same command goes on from them"
+            )
+            return _say(f"{place}cannot be written ({error.strerror}); {hint}", FAILED)
+        # Of reading or of writing: the error does not say which. One without a file may be an error of ours.
+        if error.errno in (errno.EACCES, errno.EPERM) or (place and error.strerror):
+            return _say(
+                f"{place}may not be used ({error.strerror}); see what it is, and who may use it", FAILED
+            )
+        raise
     return 0
 
 

@@ -19,7 +19,7 @@ from midmix.cli.flags import (
     check_projection,
 )
 from midmix.cli.progress import progress_of_runs
-from midmix.errors import InputError, unknown
+from midmix.errors import InputError, RunsFailedError, unknown
 from midmix.methods import Method, default_lines, missing_controls, parse_methods, with_controls
 from midmix.methods.controls import RECOMMENDED
 from midmix.studies import check_comparison
@@ -96,20 +96,24 @@ def compare(
         if baseline not in texts:
             raise unknown("baseline", baseline, texts)  # before anything is trained
     settings = settings_for(loaded, training.options())
+    failed: RunsFailedError | None = None
     with progress_of_runs(out) as watch:
-        run_comparison(
-            loaded,
-            lines,
-            out,
-            settings,
-            seeds=seeds,
-            search=search,
-            jobs=jobs,
-            watch=watch,
-            say=note,
-            tracking=tracking,
-            **split.options(),
-        )
+        try:
+            run_comparison(
+                loaded,
+                lines,
+                out,
+                settings,
+                seeds=seeds,
+                search=search,
+                jobs=jobs,
+                watch=watch,
+                say=note,
+                tracking=tracking,
+                **split.options(),
+            )
+        except RunsFailedError as error:  # the others have their report all the same
+            failed = error
     from midmix.reports import (  # after the runs: matplotlib takes a second
         flags_of,
         health_of,
@@ -151,3 +155,5 @@ def compare(
         highlight=False,
         crop=False,  # a long path in the command stays in one piece
     )
+    if failed is not None:
+        raise failed

@@ -34,4 +34,11 @@ def _read(path: Path) -> dict[str, object]:
                 f"--config {path}: {name} has {'a list' if isinstance(value, list) else 'names'} below it; "
                 "give one value as the flag takes it, such as methods: erm,mixup"
             )
-    return dict(found)
+        if isinstance(value, bytes | set):
+            raise InputError(f"--config {path}: {name} is a {type(value).__name__}; give a number or a text")
+    # As they would stand on the command line, so that they are read alike: what is no whole number is none here.
+    return {name: _text(value) for name, value in found.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -25,16 +25,17 @@ def _whole(kind: object, tokens: Sequence[Token]) -> int:
         raise CoercionError(token=tokens[0], target_type=int) from None
 
 
+def names_in(text: str | None) -> list[str] | None:
+    """The names in a list of them that commas separate; an empty one is no column's, and is refused as such."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
 def check_projection(method: Literal["pca", "umap"]) -> None:
     """Sees that the projection can be had, before anything is read or trained."""
     if method != "pca":
         from midmix import reports  # matplotlib takes a second
 
         reports.check_projection(method)
-
-
-def _columns(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",")] if text else None
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
@@ -92,7 +93,7 @@ class SourceFlags:
 
     def options(self) -> dict[str, Any]:
         """Keywords of `midmix.data.load`."""
-        named = {name: _columns(getattr(self, name)) for name in ("features", "keep", "exclude")}
+        named = {name: names_in(getattr(self, name)) for name in ("features", "keep", "exclude")}
         return {**asdict(self), **named}
 
 

@@ -63,6 +63,9 @@ def features_of(
         InputError: a column is unknown, holds no numbers, or lists that are missing or of different lengths; and
             what `finite_features` says.
     """
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise InputError(f"{where}: column {twice!r} is named twice in the features; leave one out")
     columns: list[tuple[pa.ChunkedArray, int]] = []
     found: list[str] = []
     for name, wanted in _folded(names, set(table.column_names)):

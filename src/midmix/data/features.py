@@ -70,6 +70,11 @@ def load_features(
         raise InputError(
             f"{name}: holds images; features are measured: name a run's folder, or a file of features"
         )
+    widths = [part.rows.shape[1] for part in parts if isinstance(part.rows, Tensor)]
+    if len(set(widths)) > 1:
+        raise InputError(
+            f"{name}: training rows have {widths[0]} features, test rows {widths[1]}; give them the same"
+        )
     rows = torch.cat([part.rows for part in parts if isinstance(part.rows, Tensor)])
     named = (
         train.columns if len(train.columns) == rows.shape[1] else ()

@@ -102,7 +102,7 @@ def long_tailed(
     quota = _largest_quota(available, imbalance_ratio, profile)
     if 0 in quota:
         works = bisect_left(
-            range(1, math.ceil(imbalance_ratio)),
+            range(1, math.ceil(min(imbalance_ratio, 2.0**53))),
             True,
             key=lambda ratio: 0 in _largest_quota(available, ratio, profile),
         )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
+from midmix.numbers import is_real
 
 TEST_NAMES = ("test", "validation", "valid", "val", "dev")
 """What a test split is called, best first: sets like ImageNet publish no labels for their test rows."""
@@ -57,9 +58,9 @@ def validation_split(labels: Tensor, *, fraction: float, seed: int) -> tuple[Ten
         >>> train, validation
         (tensor([1, 2, 3, 4]), tensor([0]))
     """
-    if not 0 < fraction < 1:
+    if not is_real(fraction) or not 0 < fraction < 1:
         raise InputError(
-            f"held-out fraction {fraction:g}: choose a share of the rows between 0 and 1, such as 0.1"
+            f"held-out fraction {fraction}: choose a share of the rows between 0 and 1, such as 0.1"
         )
     counts = torch.bincount(labels)
     wanted = (counts * fraction).round().long()

@@ -28,6 +28,7 @@ from midmix.integrations.method_option import Given, make, options, with_options
 from midmix.integrations.weighted_rows import WeightedRows
 from midmix.mixing import Loss, Mix, RowLoss
 from midmix.models import build, fit_normalization
+from midmix.numbers import is_whole
 from midmix.training import Settings
 from midmix.training.augment import prepare_loss
 from midmix.training.schedule import make_optimizer, make_schedule
@@ -175,8 +176,8 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         held_out = None
         if self.early_stopping:
-            if self.patience < 1:
-                raise InputError(f"patience: {self.patience}; at least 1 epoch is needed")
+            if not is_whole(self.patience) or self.patience < 1:
+                raise InputError(f"patience: {self.patience!r}; at least 1 epoch is needed")
             stay, out = validation_split(labels[rows.index], fraction=self.validation_fraction, seed=seed)
             if not len(out):
                 raise InputError(
@@ -357,8 +358,11 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """How to train on these rows: what is given, and the defaults of every run on such rows."""
         network = None
         if self.hidden is not None:
-            if any(width < 1 for width in self.hidden):
-                raise InputError(f"hidden: {tuple(self.hidden)}; each layer needs at least 1 unit")
+            hidden: object = self.hidden
+            if not isinstance(hidden, Sequence) or not all(is_whole(width) and width > 0 for width in hidden):
+                raise InputError(
+                    f"hidden: {hidden!r}; whole numbers are needed, at least 1 unit in each layer"
+                )
             network = "-".join(map(str, ("mlp", *self.hidden))) if len(self.hidden) else "linear"
         if isinstance(self.batch_size, str):
             raise InputError(f"batch_size: {self.batch_size!r}; give a number of rows, or None")

@@ -8,7 +8,7 @@ from typing import Any
 from midmix.errors import InputError
 from midmix.losses.compose import ComposedLoss
 from midmix.mixing.context import Loss, as_loss
-from midmix.registry import Registry, check_options, options_of
+from midmix.registry import Registry, call, check_options, options_of
 
 LOSSES: Registry[Callable[..., Any]] = Registry("loss", "midmix.losses", "midmix.losses.recipes")
 """Functions that make a loss, by name: ours are in `midmix.losses.recipes`."""
@@ -33,7 +33,7 @@ def loss_options(name: str) -> dict[str, Any]:
     return options_of(LOSSES.find(name))
 
 
-def loss(name: str, **options: Any) -> Loss:
+def loss(name: str, /, **options: Any) -> Loss:
     """A fresh loss of this name.
 
     Raises:
@@ -50,7 +50,10 @@ def loss(name: str, **options: Any) -> Loss:
             raise InputError(f"loss {name!r}: is a function of logits and labels, and takes no options")
         return as_loss(make)
     check_options(name, options, known)
-    return as_loss(make(**options))
+    made = call("loss", name, make, **options)
+    if not callable(made):
+        raise InputError(f"loss {name!r}: made a {type(made).__name__}; its function must return a loss")
+    return as_loss(made)
 
 
 def put_together(parts: list[Loss]) -> Loss:

@@ -18,8 +18,8 @@ from midmix.methods.orders import ORDERS, Order
 from midmix.methods.spec import Spec
 from midmix.methods.stages import STAGES, Stage
 from midmix.mixing import Features, Mix, recipe, site_of
-from midmix.mixing.recipes import CORE, RECIPES
-from midmix.registry import Code, check_options, code_of, is_reference, options_of
+from midmix.mixing.recipes import CORE, RECIPES, recipe_options
+from midmix.registry import Code, Registry, call, check_options, code_of, is_reference, options_of
 
 PLAIN = "cross_entropy"
 PLACES = {"loss": LOSSES, "order": ORDERS, "head": HEADS}
@@ -132,6 +132,7 @@ class Method:
             raise InputError(
                 f"{self.mix}: a method is told no accuracy, and λ would stay 1; use accuracy=running or accuracy=epoch"
             )
+        check_options(self.mix.name, options, recipe_options(self.mix.name))  # its own are no options
         return recipe(self.mix.name, num_classes, **{"class_counts": class_counts, **options})
 
     @property
@@ -148,19 +149,19 @@ class Method:
     def make_order(self) -> Order:
         """Who is drawn when."""
         spec = self.order or Spec("shuffled")
-        return _make(ORDERS.find(spec.name), spec)  # type: ignore[no-any-return]
+        return _make(ORDERS, spec, "rows")  # type: ignore[no-any-return]
 
     def make_head(self) -> Head | None:
         """What makes the classifier; None where the network keeps its own."""
-        return None if self.head is None else _make(HEADS.find(self.head.name), self.head)
+        return None if self.head is None else _make(HEADS, self.head, "make")
 
     def make_stages(self) -> tuple[Stage, ...]:
         """What follows the training."""
-        return tuple(_make(STAGES.find(stage.name), stage) for stage in self.stages)
+        return tuple(_make(STAGES, stage, "apply") for stage in self.stages)
 
     def make_baseline(self) -> Baseline | None:
         """What is fitted in place of a network; None where a network is trained."""
-        return None if self.baseline is None else _make(BASELINES.find(self.baseline.name), self.baseline)
+        return None if self.baseline is None else _make(BASELINES, self.baseline, "fit")
 
     @property
     def needs_validation(self) -> bool:
@@ -281,9 +282,16 @@ def _place(part: Spec) -> str:
     raise unknown("loss, order or head", part.name, (*known, "module:function"))
 
 
-def _make(make: Any, spec: Spec) -> Any:
+def _make(registry: Registry[Any], spec: Spec, does: str) -> Any:
+    """What a part's function makes, which must have a method of this name."""
+    make = registry.find(spec.name)
     check_options(spec.name, spec.as_dict(), options_of(make), auto=getattr(make, "auto", ()))
-    return make(**spec.as_dict())
+    made = call(registry.kind, spec.name, make, **spec.as_dict())
+    if not callable(getattr(made, does, None)):
+        raise InputError(
+            f"{registry.kind} {spec.name!r}: made a {type(made).__name__}, without a method {does}"
+        )
+    return made
 
 
 def _plain(spec: Spec) -> dict[str, Any]:

@@ -71,19 +71,18 @@ def _value(text: str) -> Any:
     """A YAML scalar; numbers such as 1e-3 too, which YAML takes for text, and text that is no YAML as it is."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # of numbers and lists without end
         value = text
-    if isinstance(value, str):
+    if value is not None and not isinstance(value, bool | int | float):
+        value = text.strip()
         with suppress(ValueError):
             return float(value)
     return value
 
 
 def _text(value: object) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    """As short as it can be read back from: two values have two texts, by which their runs are told apart."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -21,6 +21,8 @@ from midmix.mixing.site import Features, Forward, Site
 # torch.compile takes whatever it reaches through a hook of `nn.Linear` for a part of the network, whose shapes never
 # change, and would compile anew for every batch size.
 RUNNING: dict[int, Plan] = {}
+BUSY: dict[int, int] = {}
+"""Of the models with a running block, by identity: the attachment's key."""
 KEYS = itertools.count()
 _TRACKER = ModuleTracker()
 
@@ -75,7 +77,17 @@ class Attachment:
 
     @contextmanager
     def run(self, plan: Plan) -> Iterator[None]:
-        """Mixes by this plan, until the block ends, whenever the model runs in training mode."""
+        """Mixes by this plan, until the block ends, whenever the model runs in training mode.
+
+        Raises:
+            InputError: where a block runs already on this model, of this mix or of another, here or in another thread.
+        """
+        ours = next(KEYS)
+        if BUSY.setdefault(id(self.model), ours) != ours:
+            raise InputError(
+                "mix: a block of this mix, or of another on the same model, is running already, here or in another "
+                "thread; end it first, or give each thread a model and a mix of its own"
+            )
         RUNNING[self.key] = plan
         self._note(plan)
         self.reached = self.mixed = self.observed = self.stale = False
@@ -84,6 +96,7 @@ class Attachment:
             yield
         finally:
             RUNNING.pop(self.key, None)
+            BUSY.pop(id(self.model), None)
 
     def remove(self) -> None:
         """Takes all hooks off the model."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from torch import Tensor
 
+from midmix.errors import InputError
 from midmix.mixing.blend import Linear
 from midmix.mixing.curve import ExponentialCurve
 from midmix.mixing.labels import BothOwners, OneSided, TwoSided
@@ -16,7 +17,7 @@ from midmix.mixing.mix import Mix
 from midmix.mixing.pairing import ClassBalancedPairs, InterClassPairs, RandomPairs, SelfPairs
 from midmix.mixing.ratio import AccuracyRatio, BetaRatio, FixedRatio
 from midmix.mixing.site import Input, RandomSite, Site
-from midmix.registry import Registry, check_options, options_of
+from midmix.registry import Registry, call, check_options, options_of
 
 RECIPES: Registry[Callable[..., Mix]] = Registry("method", "midmix.recipes", hyphens=True)
 """Functions that make a mix of a number of classes and options, by name."""
@@ -268,7 +269,7 @@ def recipe_options(name: str) -> dict[str, Any]:
     }
 
 
-def recipe(name: str, num_classes: int, **options: Any) -> Mix:
+def recipe(name: str, /, num_classes: int, **options: Any) -> Mix:
     """The mix of this name, with the options of its function.
 
     Raises:
@@ -279,4 +280,9 @@ def recipe(name: str, num_classes: int, **options: Any) -> Mix:
         0.5
     """
     check_options(name, options, recipe_options(name))
-    return RECIPES.find(name)(num_classes, **options)
+    made: object = call("method", name, RECIPES.find(name), num_classes, **options)
+    if not isinstance(made, Mix):
+        raise InputError(
+            f"method {name!r}: made a {type(made).__name__}; its function must return a midmix.Mix"
+        )
+    return made

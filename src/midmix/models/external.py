@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from midmix.errors import InputError
 from midmix.models.normalize import Normalize
-from midmix.registry import Registry, current_folder_importable
+from midmix.registry import Registry, call, current_folder_importable, parameters_of
 
 OTHERS: Registry[Callable[..., object]] = Registry("network", "midmix.networks")
 """Networks of installed packages, and `module:function`; ours are told by `build` from their names."""
@@ -59,7 +58,7 @@ def external(name: str, shape: tuple[int, ...], num_classes: int, *, width: int 
     """
     function = OTHERS.find(name)
     with current_folder_importable():  # it may import more from there
-        model = function(**_arguments(name, function, shape, num_classes, width))
+        model = call("network", name, function, **_arguments(name, function, shape, num_classes, width))
     if not isinstance(model, nn.Module):
         raise InputError(
             f"network {name!r}: the function returned {_kind(model)}; it must return a torch.nn.Module"
@@ -72,7 +71,7 @@ def external(name: str, shape: tuple[int, ...], num_classes: int, *, width: int 
 def _arguments(
     name: str, function: Callable[..., object], shape: tuple[int, ...], num_classes: int, width: int | None
 ) -> dict[str, Any]:
-    parameters = inspect.signature(function).parameters
+    parameters = parameters_of(function)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     if "num_classes" not in parameters and not takes_any:
         raise InputError(f"network {name!r}: the function does not take num_classes=; add it as a parameter")

@@ -16,6 +16,8 @@ from midmix.decisions import for_own_prior
 from midmix.errors import InputError
 from midmix.reports.lines import baseline_of, lines_of, method_of, with_methods
 from midmix.reports.subjects import Classes, Output, Subject
+from midmix.training import read_predictions
+from midmix.training.history import read_history
 from midmix.training.rule import trained_prior
 
 
@@ -66,7 +68,7 @@ class Run:
     def history(self) -> pd.DataFrame | None:
         """A row per evaluated epoch; None where the file is missing."""
         path = self.folder / "history.parquet"
-        return pd.read_parquet(path) if path.exists() else None
+        return read_history(path) if path.exists() else None
 
     @cached_property
     def output(self) -> Output | None:
@@ -74,13 +76,10 @@ class Run:
         path = self.folder / "test.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            features, labels, logits = (
-                torch.from_numpy(arrays[name]) for name in ("features", "labels", "logits")
-            )
+        found = read_predictions(self.folder)
         trained = trained_prior(self.about)
-        log = None if trained is None else for_own_prior(trained, logits, labels.long())
-        return Output(features, labels, logits, log)
+        log = None if trained is None else for_own_prior(trained, found.logits, found.labels.long())
+        return Output(found.features, found.labels, found.logits, log)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from midmix.data import Ranks, Source
-from midmix.errors import InputError
+from midmix.errors import InputError, RunsFailedError
 from midmix.methods import Method
-from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
+from midmix.studies.runner import RUNS, Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
 from midmix.studies.search import FOLDS, check_search
 from midmix.studies.search import search as search_all
-from midmix.training.run import Run, check_runs, finished, result_rows, train_run
+from midmix.training.run import Run, check_runs, finished, read_predictions, result_rows, train_run
 from midmix.training.settings import Settings
 from midmix.training.tracking import Tracking
 from midmix.training.tuned import Tuned
@@ -89,6 +89,7 @@ def compare(
 
     Raises:
         InputError: where the folder holds another comparison or other files; as `train_run` does.
+        RunsFailedError: where some runs failed; `results.parquet` then has the others.
 
     Example:
         >>> import torch
@@ -114,7 +115,14 @@ def compare(
     runs = [
         replace(run, seed=seed, tuned=tuned.get(str(run.method))) for seed in range(seeds) for run in first
     ]
-    run_all(Classify(source, tracking), runs, folder, options)
+    for path in sorted((folder / RUNS).glob("*")):
+        if run_rows(path):  # what the report would stumble over is said before anything more is trained
+            read_predictions(path)
+    try:
+        run_all(Classify(source, tracking), runs, folder, options)
+    except RunsFailedError:
+        collect(folder, lines)
+        raise
     return collect(folder, lines)
 
 

@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 
 from midmix.data import Source, place_of
-from midmix.errors import InputError
+from midmix.errors import InputError, RunsFailedError
 from midmix.files import atomic_write, check_folder, read_json, remove_parts
 from midmix.methods import Method
 from midmix.studies.claims import CLAIM, Claim, Heart, Owner, living, locked
@@ -42,6 +42,8 @@ SPECIFICATION, RESULTS, RUNS, LAUNCHERS = "comparison.json", "results.parquet", 
 PROGRESS = "progress.json"
 _POLL = 0.2
 """Seconds between two looks at what workers have written."""
+_GRACE = 20.0
+"""Seconds in which workers that are asked to stop may end their step and write a checkpoint."""
 
 Rows = list[dict[str, Any]]
 """Rows of a results table."""
@@ -132,11 +134,13 @@ class RunnerOptions:
 def run_all(task: Task, runs: Sequence[Run], folder: Path, options: RunnerOptions) -> None:
     """Carries out those of the runs that have not finished in this folder, which is made if it is not there.
 
-    The runs differ in line and seed only. A run that another launcher is doing is waited for.
+    The runs differ in line and seed only. A run that another launcher is doing is waited for. Where one fails, the
+    others go on.
 
     Raises:
-        InputError: where the folder holds another comparison or other files; where a launcher has started several
-            processes, or `jobs` is below 1; as the task does.
+        RunsFailedError: where some runs failed, and others are finished.
+        InputError: where all failed, with the first reason; where the folder holds another comparison or other files;
+            where a launcher has started several processes, or `jobs` is below 1; as the task does.
         WorkerError: where a worker process ended: the other runs were done, this one goes on with the same call.
     """
     if options.jobs is not None and options.jobs < 1:
@@ -153,6 +157,7 @@ def run_all(task: Task, runs: Sequence[Run], folder: Path, options: RunnerOption
         runs = runs[options.part[0] :: options.part[1]]
     with _launcher(folder, task.source, specification) as launcher:
         _check_runs_of(folder, task.rows, specification)
+        _check_names(folder, task.rows, runs)
         left = [run for run in runs if not task.rows(folder / RUNS / run.name)]
         jobs = _jobs(task.source) if options.jobs is None else options.jobs
         jobs = min(jobs, max(len(left), 1))
@@ -161,6 +166,7 @@ def run_all(task: Task, runs: Sequence[Run], folder: Path, options: RunnerOption
             _in_turn(task, left, folder / RUNS, report, launcher)
         elif left:
             _side_by_side(task, left, folder / RUNS, report, launcher, jobs)
+        report.close()
 
 
 def settle(task: Task, run: Run, folder: Path) -> None:
@@ -208,6 +214,7 @@ class _Reporter:
 
     def __init__(self, options: RunnerOptions, done: int, total: int) -> None:
         self.options, self.done, self.total = options, done, total
+        self.failed: dict[str, str] = {}
 
     def moment(self, run: str, moment: StepInfo | None) -> None:
         self.options.watch(Progress(run, self.done, self.total, moment))
@@ -215,6 +222,29 @@ class _Reporter:
     def ended(self, run: str) -> None:
         self.done += 1
         self.options.watch(Progress(run, self.done, self.total, ended=True))
+
+    def failure(self, run: str, error: InputError) -> None:
+        """Notes a run that cannot be done, so that the others can."""
+        self.failed[run] = str(error)
+        self.options.watch(Progress(run, self.done, self.total, ended=True))
+        if len(self.failed) < self.total:
+            self.options.say(f"{run} failed: {error}")
+
+    def close(self) -> None:
+        """Says which runs failed, if any did.
+
+        Raises:
+            InputError: where all failed.
+            RunsFailedError: where some did.
+        """
+        if not self.failed:
+            return
+        if self.total == len(self.failed) and len({*self.failed.values()}) == 1:
+            raise InputError(next(iter(self.failed.values())))
+        reasons = "; ".join(f"{run}: {reason}" for run, reason in self.failed.items())
+        raise RunsFailedError(
+            f"{len(self.failed)} of {self.total} runs failed, the others are finished: {reasons}"
+        )
 
 
 def _attempt(
@@ -264,16 +294,22 @@ def _in_turn(task: Task, runs: Sequence[Run], folder: Path, report: _Reporter, l
             busy = 0
             while waiting:
                 run = waiting.popleft()
-                done = _attempt(
-                    task,
-                    run,
-                    folder / run.name,
-                    launcher.path,
-                    options.checkpoint_seconds,
-                    lambda moment, name=run.name: report.moment(name, moment),  # type: ignore[misc]
-                    options.say,
-                    stop,
-                )
+                try:
+                    done = _attempt(
+                        task,
+                        run,
+                        folder / run.name,
+                        launcher.path,
+                        options.checkpoint_seconds,
+                        lambda moment, name=run.name: report.moment(name, moment),  # type: ignore[misc]
+                        options.say,
+                        stop,
+                    )
+                except InputError as error:
+                    if _concerns_all(error):
+                        raise
+                    report.failure(run.name, error)
+                    continue
                 if done:
                     report.ended(run.name)
                     busy = 0
@@ -361,14 +397,15 @@ def _side_by_side(
         told[run.name] = stamp, max(passed, len(notes))
 
     waiting, busy, lost = deque(range(len(runs))), list[int](), dict[int, str]()
-    running: dict[Future[tuple[bool, list[str]]], tuple[int, Executor]] = {}
+    running: dict[Future[_Done], tuple[int, Executor]] = {}
     with ExitStack() as stack:
         free: deque[Executor] = deque(_lanes(options.executor, jobs, launcher.owner.pid, stack))
         try:
             while waiting or running or busy:
                 while waiting and free:
                     number, lane = waiting.popleft(), free.popleft()
-                    running[lane.submit(_work, job(number))] = number, lane
+                    with _interruptions_ignored():  # a worker inherits it, from its first moment on
+                        running[lane.submit(_work, job(number))] = number, lane
                 if running:
                     done, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
                 else:
@@ -380,7 +417,7 @@ def _side_by_side(
                     number, lane = running.pop(future)
                     free.append(lane)
                     try:
-                        finished, notes = future.result()
+                        finished, notes, failure = future.result()
                     except (InputError, KeyboardInterrupt):
                         raise
                     except Exception as error:
@@ -394,7 +431,9 @@ def _side_by_side(
                         free.extend(_lanes(None, 1, launcher.owner.pid, stack))
                         continue
                     look(runs[number], notes)
-                    if finished:
+                    if failure is not None:
+                        report.failure(runs[number].name, failure)
+                    elif finished:
                         report.ended(runs[number].name)
                     else:
                         busy.append(number)
@@ -408,9 +447,10 @@ def _side_by_side(
                             busy.remove(number)
                             waiting.append(number)
         except BaseException:
-            launcher.release()  # workers see it, and stop
+            launcher.release()  # workers see it, write a checkpoint, and stop
             for future in running:
                 future.cancel()
+            wait(running, timeout=_GRACE)  # a second Ctrl-C does not wait
             raise
         finally:
             tensors.unlink(missing_ok=True)
@@ -435,6 +475,20 @@ def _lanes(
         stack.callback(pool.shutdown, wait=True, kill_workers=True)
         found.append(pool)
     return found
+
+
+@contextmanager
+def _interruptions_ignored() -> Iterator[None]:
+    """For a moment, Ctrl-C is nobody's; where somebody else decides on it, it stays theirs."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _die_with(parent: int) -> None:
@@ -474,10 +528,17 @@ def _death(runs: Sequence[Run], lost: dict[int, str], started: bool) -> WorkerEr
 
 
 _unpacked: dict[Path, Any] = {}
+_Done = tuple[bool, list[str], InputError | None]
+"""Of a run: whether it is finished, the notes, and why it failed if it did."""
 
 
-def _work(job: _Job) -> tuple[bool, list[str]]:
-    """A worker's whole work: one run. Returns whether it is finished, and the notes."""
+def _concerns_all(error: InputError) -> bool:
+    """Whether the other runs would end alike: where nothing can be written."""
+    return isinstance(error.__cause__, OSError)
+
+
+def _work(job: _Job) -> _Done:
+    """A worker's whole work: one run."""
     if job.tensors not in _unpacked:
         _unpacked.clear()
         _unpacked[job.tensors] = unpack(job.packed, job.tensors)
@@ -502,17 +563,22 @@ def _work(job: _Job) -> tuple[bool, list[str]]:
         notes.append(note)
         show()
 
-    finished = _attempt(
-        task,
-        runs[job.number],
-        job.folder,
-        job.launcher,
-        job.checkpoint_seconds,
-        tell,
-        say,
-        threading.Event(),
-    )
-    return finished, notes
+    try:
+        finished = _attempt(
+            task,
+            runs[job.number],
+            job.folder,
+            job.launcher,
+            job.checkpoint_seconds,
+            tell,
+            say,
+            threading.Event(),
+        )
+    except InputError as error:
+        if _concerns_all(error):
+            raise
+        return False, notes, error
+    return finished, notes, None
 
 
 def _one_thread(source: Source) -> bool:
@@ -579,6 +645,19 @@ def _settle(folder: Path, source: Source, specification: dict[str, Any]) -> None
             return  # as it was written: another launcher may be reading it
     with atomic_write(path) as part:
         part.write_text(json.dumps(specification, indent=1))
+
+
+def _check_names(folder: Path, rows: Callable[[Path], Rows], runs: Sequence[Run]) -> None:
+    """Sees that no finished run of another name says that it is one of these, which would then be there twice."""
+    ours = {(str(run.method), run.seed): run.name for run in runs}
+    for path in sorted((folder / RUNS).glob("*")):
+        for row in rows(path)[:1]:
+            name = ours.get((row["method"], row["seed"]), path.name)
+            if name != path.name:
+                raise InputError(
+                    f"{path}: says that it is {row['method']}, seed {row['seed']}, whose folder is {name}; "
+                    "move it out of this folder"
+                )
 
 
 def _check_runs_of(folder: Path, rows: Callable[[Path], Rows], specification: dict[str, Any]) -> None:

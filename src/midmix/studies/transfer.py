@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.data import Grouped, Source
-from midmix.errors import InputError
+from midmix.errors import InputError, RunsFailedError
 from midmix.files import atomic_write, read_json
 from midmix.losses import loss
 from midmix.measures import classification, within_groups
@@ -30,6 +30,7 @@ from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather
 from midmix.training.callback import Callback
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit
+from midmix.training.history import read_history
 from midmix.training.predict import features_of, predict
 from midmix.training.run import HISTORY, Run, check_runs, load_model, train_run
 from midmix.training.settings import Settings
@@ -149,7 +150,7 @@ class Transfer:
             }  # fmt: skip
         record = train_run(run, self.source, folder, callback=callback, checkpoint_seconds=checkpoint_seconds)
         model, _ = load_model(folder, trust=True)  # what this very run was made by
-        last = pd.read_parquet(folder / HISTORY).iloc[-1]
+        last = read_history(folder / HISTORY).iloc[-1]
         return model, {
             "epoch": int(last["epoch"]),
             "coarse_accuracy": math.nan if run.method == UPPER else float(last["test_accuracy"]),
@@ -273,7 +274,11 @@ def transfer(
     # Fine-tuning trains the network of the upper bound.
     check_runs([run for run in first if run.groups is None], grouped.source)
     task = Transfer(grouped, finetune_epochs)
-    run_all(task, runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part))
+    try:
+        run_all(task, runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part))
+    except RunsFailedError:
+        gather(transfer_rows, folder, everything)
+        raise
     return gather(transfer_rows, folder, everything)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NotRequired, TypedDict
 
+import pandas as pd
 import torch
 
 from midmix.decisions import LogitPrior, for_own_prior
+from midmix.errors import InputError
 from midmix.measures import (
     Outputs,
     alignment,
@@ -19,6 +22,7 @@ from midmix.measures import (
 from midmix.training.predict import Predictions
 
 LAST_PART = 0.1  # of a training, before which and at whose end all training rows are run through
+REMEDY = "bring it back from a copy, or remove its folder and run the same again"
 MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from a sample
 
 
@@ -58,6 +62,13 @@ class Epoch(TypedDict):
     f1: NotRequired[float]
     recall_at_precision: NotRequired[float]
     brier: NotRequired[float]
+
+
+NEEDED = (
+    "epoch", "train_accuracy", "ratio", "test_accuracy", "test_balanced_accuracy", "many", "medium", "few", "nll",
+    "ece", "validation_accuracy",
+)  # fmt: skip
+"""What results are made of, which histories of every age have."""
 
 
 def epoch_record(
@@ -106,6 +117,23 @@ def epoch_record(
     )
     record.update(pair)  # type: ignore[typeddict-item]
     return record
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """A run's `history.parquet`: a row an evaluated epoch, in their order.
+
+    Raises:
+        InputError: where it is not there, was cut, or is of another kind.
+    """
+    try:
+        table = pd.read_parquet(path)
+        numbers = [name for name in NEEDED if pd.api.types.is_numeric_dtype(table[name])]
+    except (OSError, ValueError, KeyError, ImportError) as error:  # Arrow's own errors are of these
+        reason = "is missing" if isinstance(error, FileNotFoundError) else "is cut off, or of another kind"
+        raise InputError(f"{path}: {reason}; {REMEDY}") from error
+    if not len(table) or len(numbers) < len(NEEDED):
+        raise InputError(f"{path}: holds no epoch, or no numbers; {REMEDY}")
+    return table
 
 
 def chosen_epochs(history: list[Epoch]) -> dict[str, Epoch]:

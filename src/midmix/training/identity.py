@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from midmix.training.settings import Settings
 
 LAZY_ROWS = 16
 """Rows that are decoded for a digest, where all would be too many."""
-_LATER = ("train_rows", "validation_rows", "test_rows", "groups")
+_LATER = ("train_rows", "validation_rows", "test_rows", "groups", "class_names")
 """What files from before it was written down do not say."""
 
 
@@ -35,6 +35,16 @@ def rows_digest(data: Labelled) -> str:
         places = {place * (len(data) - 1) // (LAZY_ROWS - 1) for place in range(LAZY_ROWS)}
         digest.update(_bytes(data.inputs[torch.tensor(sorted(places))]))
     return f"{len(data)} rows, sha256 {digest.hexdigest()[:16]}"
+
+
+def names_digest(classes: Sequence[str]) -> str:
+    """Number of classes, and the first 16 hex digits of SHA-256 over their names.
+
+    Example:
+        >>> names_digest(("cat", "dog")) == names_digest(("dog", "cat"))
+        False
+    """
+    return f"{len(classes)} names, sha256 {hashlib.sha256(json.dumps([*classes]).encode()).hexdigest()[:16]}"
 
 
 def groups_digest(groups: Hierarchy) -> str:

@@ -42,7 +42,7 @@ class RunRecord:
         shot_rule: how the classes were put into shots.
         shots: the class indices of each shot.
         split_hash: of the rows that were drawn.
-        train_rows, test_rows, groups: digests; None where not written down.
+        train_rows, test_rows, groups, class_names: digests; None where not written down.
         network: its name.
         classifier: name of its last layer, where the method says it.
         parameters: how many it has; 0 for a baseline whose fit is not kept, so that the run has no model file.
@@ -82,6 +82,7 @@ class RunRecord:
     shots: dict[str, list[int]] = field(default_factory=dict)
     train_rows: str | None = None
     test_rows: str | None = None
+    class_names: str | None = None
     groups: str | None = None
     classifier: str | None = None
     probabilities: bool = True

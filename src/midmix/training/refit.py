@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from midmix.data import Source
 from midmix.errors import InputError
 from midmix.methods import Method
-from midmix.training.history import Epoch
+from midmix.training.history import Epoch, read_history
 from midmix.training.identity import differences
 from midmix.training.predict import predict
 from midmix.training.rule import trained_prior
@@ -84,7 +82,7 @@ def refit_run(
         only, model, split, trained_prior(record), classifier=record["classifier"], seed=run.seed
     )
     model.eval()
-    history: list[Epoch] = pd.read_parquet(trained / HISTORY).to_dict("records")  # type: ignore[assignment]
+    history: list[Epoch] = read_history(trained / HISTORY).to_dict("records")  # type: ignore[assignment]
     history[-1] = measured_again(model, split, record["classifier"], history[-1], prior)
     came_to = Trained(
         mix=run.method.make_mix(len(split.train.classes), split.train.counts()),

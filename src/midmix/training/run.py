@@ -34,8 +34,8 @@ from midmix.training.callback import UNWATCHED, Callback
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit
 from midmix.training.health import Evidence, examine
-from midmix.training.history import Epoch, chosen_epochs
-from midmix.training.identity import differences, groups_digest, rows_digest
+from midmix.training.history import REMEDY, Epoch, chosen_epochs, read_history
+from midmix.training.identity import differences, groups_digest, names_digest, rows_digest
 from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
 from midmix.training.rule import VALIDATION
@@ -49,6 +49,8 @@ MODEL, HISTORY, TEST = "model.safetensors", "history.parquet", "test.npz"
 CHECKPOINTS = "checkpoints"
 OWN_PRIOR, RAW = "for the prior of the test rows", "softmax of the logits"
 """Of which probabilities a result's NLL and ECE are."""
+SEEDS = 2**63
+"""Seeds are below it."""
 WORKING = {"claim.json", "claim.json.lock", "progress.json"}
 """What a runner keeps in the folder while it works there."""
 VERSIONS = ("midmix", "torch", "numpy", "accelerate", "datasets", "scikit-learn")
@@ -92,6 +94,10 @@ class Run:
             tuned=None,
         )
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEEDS:
+            raise InputError(f"seed: {self.seed}; a whole number of 0 … 2**63 - 1 is needed")
+
     @property
     def name(self) -> str:
         """Name of the run's folder."""
@@ -102,6 +108,7 @@ class Run:
         return {
             "train_rows": rows_digest(source.train),
             "test_rows": rows_digest(source.test),
+            "class_names": names_digest(source.train.classes),
             "groups": None if self.groups is None else groups_digest(self.groups),
             "imbalance": self.imbalance,
             # Without an imbalance a profile is of no account.
@@ -259,7 +266,7 @@ def write_run(
         "shot_rule": shots.rule,
         "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
         "split_hash": split.hash,
-        **{name: specification[name] for name in ("train_rows", "test_rows", "groups")},
+        **{name: specification[name] for name in ("train_rows", "test_rows", "groups", "class_names")},
         "network": trained.network,
         "classifier": trained.classifier,
         "parameters": 0 if trained.model is None else describe(trained.model).parameters,
@@ -400,17 +407,29 @@ def read_predictions(folder: Path) -> Predictions:
     """What a finished run's model made of the test rows at the last epoch.
 
     Raises:
-        InputError: where they are not there, or cannot be read.
+        InputError: where they are not there, cannot be read, or are no predictions.
     """
     path = folder / TEST
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Predictions(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
-    except (FileNotFoundError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            found = Predictions(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+        sizes = {len(tensor) for tensor in (found.logits, found.features, found.labels)}
+        if (found.logits.dim(), found.features.dim(), found.labels.dim(), len(sizes)) != (2, 2, 1, 1):
+            raise ValueError("shapes that do not go together")
+        if not found.logits.isfinite().all() or found.labels.is_floating_point():
+            raise ValueError("logits that are not finite, or labels that are no whole numbers")
+        if (
+            len(found.labels)
+            and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < found.logits.shape[1]
+        ):
+            raise ValueError("labels that are no classes")
+        record = read_record(folder)
+        if record is not None and found.logits.shape[1] != len(record.classes):
+            raise ValueError("other classes than the record's")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else "is cut off, or of another kind"
-        raise InputError(
-            f"{path}: {reason}; bring it back from a copy, or train again into another folder"
-        ) from error
+        raise InputError(f"{path}: {reason}; {REMEDY}") from error
+    return found
 
 
 def read_features(folder: Path, *, trust: bool = False) -> LabelledFeatures:
@@ -435,7 +454,7 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
     record = finished(folder)
     if record is None:
         raise InputError(f"{folder}: no finished run there")
-    history: list[Epoch] = pd.read_parquet(folder / HISTORY).to_dict("records")  # type: ignore[assignment]
+    history: list[Epoch] = read_history(folder / HISTORY).to_dict("records")  # type: ignore[assignment]
     return [
         {
             "method": record["method"],

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from midmix.data.dataset import Labelled
 from midmix.data.encoded_features import from_encoder
 from midmix.errors import InputError, unknown
+from midmix.numbers import is_real, is_whole
 
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
 AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
 """What rows each is for."""
+LARGEST = 3e38
+"""What weights, of 32 bits, can be multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,27 @@ class Settings:
         for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if kind in (int, int | None) and value is not None and not is_whole(value):
+                raise InputError(f"{name}: {value!r} must be a whole number")
+            if kind is float and not is_real(value):
+                raise InputError(f"{name}: {value!r} must be a number")
+            if kind is str and not isinstance(value, str):
+                raise InputError(f"{name}: {value!r} must be a text")
         parts_of(self.augment)
         least: dict[str, float] = {"epochs": 1, "batch_size": 2, "accumulate": 1, "evaluate_every": 1}
         least |= {"momentum": 0, "weight_decay": 0, "warmup_epochs": 0}
         for name, bound in least.items():
             if not getattr(self, name) >= bound:
                 raise InputError(f"{name}: {getattr(self, name)} is too small; at least {bound} is needed")
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning_rate: {self.learning_rate} must be above 0 and finite")
+        if not 0 < self.learning_rate < LARGEST:
+            raise InputError(
+                f"learning_rate: {self.learning_rate} must be above 0 and finite, also in 32 bits"
+            )
+        for name in ("momentum", "weight_decay", "warmup_epochs"):
+            if not getattr(self, name) < LARGEST:
+                raise InputError(f"{name}: {getattr(self, name)} must be finite, also in 32 bits")
         if self.momentum >= 1:
             raise InputError(f"momentum: {self.momentum} must be below 1")
         if self.width is not None and self.width < 1:

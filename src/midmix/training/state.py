@@ -12,7 +12,7 @@ from torch import Tensor
 from midmix.errors import InputError
 from midmix.mixing import Mix
 from midmix.training.checkpoint import State
-from midmix.training.identity import differences, rows_digest
+from midmix.training.identity import differences, names_digest, rows_digest
 from midmix.training.sums import EpochSums
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def identity(fit: Fit) -> dict[str, Any]:
         "seed": fit.seed,
         "split": fit.split.hash,
         **{f"{name}_rows": rows_digest(data) for name, data in parts.items() if data is not None},
+        "class_names": names_digest(fit.split.train.classes),
         "processes": fit.world,
         "mix": _parts(fit.mix),
         "loss": _name(fit.loss),

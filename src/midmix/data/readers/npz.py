@@ -67,6 +67,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # a file that lies can make the reader raise anything
         if "allow_pickle" in str(error):
             reason = "it holds pickled objects, which are not read"
+        elif isinstance(error, MemoryError):
+            reason = "its arrays need more memory than there is"
         elif isinstance(error, OSError) and error.strerror:
             reason = f"it cannot be read: {error.strerror}"
         else:

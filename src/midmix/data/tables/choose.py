@@ -96,7 +96,10 @@ def choose_columns(
     columns: list[TableColumn] = []
     left_out: dict[str, list[str]] = {}
     notes: list[str] = []
-    for name in dict.fromkeys(names):
+    if features is not None and len(set(features)) < len(features):
+        twice = next(name for place, name in enumerate(features) if name in features[:place])
+        raise InputError(f"{where}: column {twice!r} is named twice in the features; leave one out")
+    for name in names:
         wanted = features is not None or name in keep
         if name in exclude:
             left_out.setdefault(NOT_ASKED, []).append(name)

@@ -47,10 +47,20 @@ class Preparation:
 
     @classmethod
     def fit(cls, rows: Tensor, columns: Sequence[TableColumn]) -> Self:
-        """Learns from training rows `[N, K]`, encoded as `encode_columns` does for these K columns."""
+        """Learns from training rows `[N, K]`, encoded as `encode_columns` does for these K columns.
+
+        Raises:
+            InputError: where nothing is left to learn from, as of categories that are all too rare.
+        """
         blocks = [(block, places) for block in BLOCKS if (places := _places(columns, block))]
         made = [(block([columns[place] for place in places]), places) for block, places in blocks]
-        return cls(columns, _joined(made).fit(rows.numpy()))
+        found = cls(columns, _joined(made).fit(rows.numpy()))
+        if not found.names:
+            named = ", ".join(repr(column.name) for column in columns)
+            raise InputError(
+                f"features: of {named} nothing is left to learn from, as no value is frequent; add rows or columns"
+            )
+        return found
 
     def apply(self, rows: Tensor, columns: Sequence[TableColumn] | None = None) -> Tensor:
         """Features `float32 [N, D]` of rows `[N, K]`.
