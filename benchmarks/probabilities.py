@@ -2,6 +2,7 @@
 
     python benchmarks/probabilities.py                 # about ten minutes of one core
     python benchmarks/probabilities.py --quick         # two seeds of 3,000 rows
+    python benchmarks/probabilities.py --shares 0.05 --methods erm,erm+balanced_softmax    # a part of it
 
 Prints Markdown. Synthetic rows of two classes (scikit-learn's `make_classification`: 20 columns, 6 that inform, 4 that
 are sums of them, class separation 1.2, 0.5 % of labels drawn anew), half of them held out for testing; positives are
@@ -100,17 +101,24 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--rows", type=int, default=12_000, help="half for testing (default: %(default)s)")
+    parser.add_argument(
+        "--shares", default=",".join(map(str, SHARES)), help="of positives (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--methods", help="separated by commas (default: plain, balanced AM-mixup, the default)"
+    )
     parser.add_argument("--quick", action="store_true", help="two seeds of 3,000 rows")
     given = parser.parse_args()
     seeds, rows = (2, 3000) if given.quick else (given.seeds, given.rows)
     torch.set_num_threads(1)
     default = MidmixClassifier().method
+    methods = given.methods.split(",") if given.methods else dict.fromkeys((PLAIN, BEFORE, default))
     print(f"n = {seeds} seeds, {rows // 2:,} training and as many test rows, torch {torch.__version__}\n")
     print("| positives | method | ECE | average precision | balanced accuracy, aim balanced | aim accuracy |")
     print("|---|---|---|---|---|---|")
     with threadpool_limits(1):
-        for share in SHARES:
-            for method in dict.fromkeys((PLAIN, BEFORE, default)):
+        for share in map(float, given.shares.split(",")):
+            for method in methods:
                 found = [measured(str(method), share, seed, rows) for seed in range(seeds)]
                 cells = " | ".join(interval([row[i] for row in found]) for i in range(4))
                 name = f"{method} (default)" if method == default else method

@@ -105,6 +105,9 @@ def _labelled(run: Path, source: Source, record: dict[str, Any]) -> Labelled:
     """The test rows as the model takes them, with its own numbers of their classes."""
     tested, classes = source.test, record["classes"]
     if source.table and (preparation := preparation_of(record)) is not None:
+        assert isinstance(tested.inputs, torch.Tensor)
+        for line in preparation.pooled(tested.inputs, source.table):
+            note(line)
         tested = preparation.applied(tested, source.table)
     others = [name for name in tested.classes if name not in classes]
     if others:

@@ -79,9 +79,10 @@ def load_unlabelled(
         options = replace(options, known=preparation.columns)
         wanted = (len(preparation.columns),)
     rows = reader_of(place, also=" or an image").read_inputs(place, options, wanted)
-    if preparation is not None and isinstance(rows, Tensor) and rows.shape[1:] == wanted:
-        rows = preparation.apply(rows)
     notes: tuple[str, ...] = ()
+    if preparation is not None and isinstance(rows, Tensor) and rows.shape[1:] == wanted:
+        notes = tuple(preparation.pooled(rows))
+        rows = preparation.apply(rows)
     if isinstance(rows, Tensor):
         inputs: Inputs = rows
         names = tuple(map(str, range(len(rows))))

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import Tensor
 
 from midmix.data.dataset import Labelled
-from midmix.data.tables.blocks import BLOCKS, Block, Learnt
+from midmix.data.tables.blocks import BLOCKS, Block, Categories, Learnt
 from midmix.data.tables.column import TableColumn
 from midmix.data.tables.encode import UNSEEN
 from midmix.errors import InputError
@@ -90,6 +90,34 @@ class Preparation:
         """The same rows with features as inputs."""
         assert isinstance(data.inputs, Tensor)
         return replace(data, inputs=self.apply(data.inputs, columns))
+
+    def pooled(self, rows: Tensor, columns: Sequence[TableColumn] | None = None) -> list[str]:
+        """A line for each column with categories that are rare or unseen in training, with how many rows hold such.
+
+        Arguments as for `apply`.
+
+        Example:
+            >>> preparation = Preparation.fit(
+            ...     torch.tensor([[0.0], [1]] * 10), (TableColumn("city", "category", ("Oslo", "Rome")),))
+            >>> preparation.pooled(torch.tensor([[-1.0], [0]]))
+            ["column 'city': 1 of 2 rows hold a category that was rare or not seen in training: as none of the 2 known"]
+        """
+        if columns is not None and tuple(columns) != self.columns:
+            rows = self._recoded(rows, columns)
+        said = []
+        for block, places in _fitted(self._transformer):
+            if not isinstance(block, Categories):
+                continue
+            for place, learnt in zip(places, block.learnt_, strict=True):
+                column, cells = self.columns[place], rows[:, place]
+                kept = torch.tensor([column.values.index(value) for value in learnt["values"]])
+                count = int((~cells.isnan() & ~torch.isin(cells, kept.to(cells))).sum())
+                if count:
+                    said.append(
+                        f"column {column.name!r}: {count:,} of {len(cells):,} rows hold a category that was rare or "
+                        f"not seen in training: as none of the {len(kept):,} known"
+                    )
+        return said
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_dict` reads back to the last bit."""
