@@ -7,6 +7,8 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 import torch
 
 import midmix
+from midmix.cli.app import run as run_command
 from midmix.cli.predict import predict
 from midmix.data import load as load_source
 from midmix.deploy import LoadedModel, export_onnx, export_program, model_card
@@ -127,18 +130,54 @@ class _Hub(BaseHTTPRequestHandler):
         pass
 
 
-def test_what_is_pushed_can_be_loaded(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files: dict[str, bytes] = {}
-    handler = type("Handler", (_Hub,), {"files": files})
+class _Closed(BaseHTTPRequestHandler):
+    """A Hub that lets nobody in."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@contextmanager
+def _hub(handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Hub of our own, for as long as the block lasts."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        midmix.load(folder).push_to_hub("owner/name", token="hf_none")
+        monkeypatch.setenv("HF_TOKEN", "hf_none")
+        yield
         server.shutdown()
+
+
+def test_what_is_pushed_can_be_loaded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files: dict[str, bytes] = {}
+    with _hub(type("Handler", (_Hub,), {"files": files}), monkeypatch):
+        assert run_command(["push", str(folder), "owner/name"]) == 0
+    assert "/owner/name/commit/1" in capfd.readouterr().out
     assert sorted(files) == ["README.md", "model.safetensors", "run.json"]
     assert b"library_name: midmix" in files["README.md"]
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     again = LoadedModel.from_pretrained(tmp_path)
     assert np.array_equal(again.predict_proba(FRAME), midmix.load(folder).predict_proba(FRAME))
+
+
+def test_a_push_that_cannot_be_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with _hub(_Closed, monkeypatch):
+        for name, said in (
+            ("owner/name", "owner/name: cannot be pushed (403"),
+            ("name", "give it as owner/name"),
+        ):
+            assert run_command(["push", str(folder), name]) == 2
+            (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("midmix: ")]
+            assert said in line

@@ -38,6 +38,7 @@ COMMANDS = {
     "analyze": "Measure collapse and margins of features, or of a finished run.",
     "predict": "Predict the class of each image or row of features.",
     "export": "Write a trained model for other programs, checked against the original, or a card of it.",
+    "push": "Share a trained model on the Hugging Face Hub.",
     "methods": "List what methods are made of: mixes, losses, orders, heads, second stages.",
 }
 for command, summary in COMMANDS.items():
