@@ -53,7 +53,7 @@ def test_each_bad_input_is_one_clear_line(midmix: Callable[..., Any], orders: Pa
         outcome = midmix("predict", tmp_path / "run", new, "--out", out, *arguments)
         assert outcome.code == 2, arguments
         assert said in outcome.complaint
-    changed = [
+    changed: list[tuple[dict[str, Any], str]] = [
         ({"amount": "much"}, "column 'amount': holds numbers, but 'much' in row 0"),
         ({"day": "soon"}, "column 'day': held dates in training"),
         ({"city": 1.5}, "column 'city': held names of categories in training"),

@@ -146,3 +146,13 @@ def test_views_of_rows_that_are_no_images_are_refused_before_anything_is_read(mi
         outcome = midmix(command, trained, tmp_path / "nothing", "--test-views", 2)
         assert outcome.code == 2
         assert "test views: 2 of rows [2], which are no images; leave them out" in outcome.complaint
+
+
+def test_rows_of_one_class_are_measured(midmix, trained, table, tmp_path):
+    rows = table.read_text().splitlines()
+    one = tmp_path / "cats.csv"
+    one.write_text("\n".join([rows[0], *(row for row in rows if row.endswith(",cat"))]))
+    outcome = midmix("evaluate", trained, one)
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"│ dog +│ +\d+ +│ +– │", outcome.out)
+    assert "only one class" in midmix("train", one, "--out", tmp_path / "none").complaint

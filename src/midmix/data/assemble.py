@@ -48,9 +48,10 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
         raise InputError(
             f"{name}: holds no encoded images that could be scaled; leave out --image-size (image_size=)"
         )
-    _encode(parts, name)  # labels that are wrong are told before the images are decoded
+    least = 2 if split or test is not None or raw.test_fraction is not None else 1
+    _encode(parts, name, least)  # labels that are wrong are told before the images are decoded
     inputs, parts, skipped = _open(parts, options, name)
-    labels, classes, label_notes = _encode(parts, name)
+    labels, classes, label_notes = _encode(parts, name, least)
     splits = [Labelled(rows, indices, classes) for rows, indices in zip(inputs, labels, strict=True)]
     notes = tuple(map(printable, (*train.notes, *skipped, *label_notes)))
     table = train.table
@@ -81,9 +82,11 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     return Source(name, *drawn, train.columns, (*notes, note, *leaks), drawn=True, table=table)
 
 
-def _encode(parts: Sequence[RawSplit], name: str) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:
+def _encode(
+    parts: Sequence[RawSplit], name: str, least: int
+) -> tuple[list[Tensor], tuple[str, ...], tuple[str, ...]]:
     train, test, classes, notes = encode(
-        parts[0].labels, parts[1].labels if len(parts) == 2 else None, where=name
+        parts[0].labels, parts[1].labels if len(parts) == 2 else None, where=name, least=least
     )
     return [train] if test is None else [train, test], classes, notes
 

@@ -95,7 +95,7 @@ def _is_missing(value: object) -> bool:
 
 
 def encode(
-    train: LabelColumn, test: LabelColumn | None, *, where: str, keep_names: bool = False
+    train: LabelColumn, test: LabelColumn | None, *, where: str, keep_names: bool = False, least: int = 2
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...], tuple[str, ...]]:
     """Class indices of both splits, the class names, and what there is to note.
 
@@ -103,7 +103,8 @@ def encode(
     where the source has names only; with `keep_names` all that the source has a name for, in that order.
 
     Raises:
-        InputError: there is only one class, or a test row's class is not among the training rows.
+        InputError: there are fewer than `least` classes (where rows are only measured one will do), or a test row's
+            class is not among the training rows.
 
     Example:
         >>> column = LabelColumn(np.array(["dog", "cat", "dog"], dtype=object))
@@ -113,7 +114,7 @@ def encode(
     if test is not None and (train.names != test.names or train.values.dtype != test.values.dtype):
         train, test = LabelColumn(_as_names(train)), LabelColumn(_as_names(test))
     values, indices = np.unique(train.values, return_inverse=True)
-    if len(values) < 2:
+    if len(values) < least:
         only = f"only one class, {name_of(values[0], train.names)!r}" if len(values) else "no labelled rows"
         raise InputError(
             f"{where}: the training rows have {only}; at least two classes are needed to tell apart"
