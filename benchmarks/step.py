@@ -2,6 +2,7 @@
 
     python benchmarks/step.py                         # about five minutes
     python benchmarks/step.py --losses                # the losses without mixing, in its place
+    python benchmarks/step.py --only cutmix CutMix    # lines whose name has one of these, and unmixed ones
     python benchmarks/step.py --repetitions 400       # narrower intervals
 
 Prints Markdown. In one process every line has its own copy of one network, and each repetition takes a step of every
@@ -31,14 +32,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import midmix
-from midmix.models import build, describe
+from midmix.methods import ExpertHeads
+from midmix.models import build, describe, replace_module
+from midmix.training.step import can_divide, mixed_step
 
 CLASSES = 10
 SHAPE = (3, 32, 32)
 BARE = "bare step, no mixing"
 ERM = "midmix erm"
-TWICE = {"midmix regmixup", "midmix saliency-mix"}
+TWICE = {"midmix regmixup", "midmix saliency-mix", "loss supcon", "loss bcl", "loss proco"}
 """They pass rows through the network twice by what they are; their factor is told, and is no target."""
+RIVALS = {"midmix cutmix": "timm Mixup, CutMix"}
+"""Of these the ratio is told as well."""
 TARGETS = {"midmix am-mixup": 1.02, "midmix balanced-am-mixup": 1.03}
 EVERY = 1.05
 """The target of every recipe and loss that is not named above."""
@@ -61,6 +66,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=5, help="steps before those (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads")
     parser.add_argument("--losses", action="store_true", help="time the losses, not the recipes")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="only lines in whose name one of these is")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast and channels_last")
     parser.add_argument("--seed", type=int, default=0, help="of the data, the order and the bootstrap")
     parser.add_argument(
@@ -77,6 +83,9 @@ def main() -> None:
 
     model = build(settings.network, SHAPE, CLASSES, seed=settings.seed)
     lines, absent = (losses(), []) if settings.losses else steps()
+    if settings.only:
+        kept = [name for name in lines if name in (BARE, ERM) or any(text in name for text in settings.only)]
+        lines, absent = {name: lines[name] for name in kept}, []
     times = measure(lines, model, settings)
     print(
         f"{processor()}, {settings.threads} thread(s); Python {platform.python_version()}, torch {torch.__version__}"
@@ -109,17 +118,19 @@ def steps() -> tuple[dict[str, Callable[[nn.Module], Step]], list[str]]:
 
 
 def losses() -> dict[str, Callable[[nn.Module], Step]]:
-    """The same for the losses that take one view of each row and an ordinary classifier."""
+    """The same for the losses, each with the classifier and the second view that it asks for."""
     lines: dict[str, Callable[[nn.Module], Step]] = {BARE: lambda model: bare}
     lines[ERM] = lambda model: mixed(recipe("erm").attach(model))
     for name in midmix.losses.losses():
-        if name == "ride" or "views" in midmix.losses.loss(name).needs:
-            continue
 
         def make(model: nn.Module, name: str = name) -> Step:
             mix, loss = recipe("erm"), midmix.losses.loss(name)
             mix.observe(progress=0.9)
-            return mixed(mix.attach(model, loss=loss))
+            if name == "ride":
+                own = model.get_submodule("fc")
+                replace_module(model, own, ExpertHeads(int(own.in_features), CLASSES, count=3))  # type: ignore[arg-type]
+            mix.attach(model, loss=loss)
+            return two_views(mix, loss) if "views" in loss.needs else mixed(mix)
 
         lines[f"loss {name}"] = make
     return lines
@@ -144,6 +155,16 @@ def mixed(mix: midmix.Mix) -> Step:
         with mix(y):
             logits = model(x)
         return mix.loss(logits)
+
+    return step
+
+
+def two_views(mix: midmix.Mix, loss: midmix.losses.Loss) -> Step:
+    """A step as training does it, of rows and of other rows in the place of another view."""
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        stepped, _ = mixed_step(model, mix, x, y, loss, divided=can_divide(model, mix), second=x.flip(3))
+        return stepped.loss
 
     return step
 
@@ -227,6 +248,10 @@ def table(times: dict[str, list[float]], absent: list[str], seed: int) -> bool:
             f"{middle:.3f} [{low:.3f}, {high:.3f}]" for middle, low, high in (to_bare, to_erm)
         )
         print(f"| {name} | {1000 * np.median(seconds):.1f} | {ratios} | {says} |")
+    for name, rival in RIVALS.items():
+        if name in times and rival in times:
+            middle, low, high = interval(times[name], times[rival], seed)
+            print(f"| {name} by {rival} | | {middle:.3f} [{low:.3f}, {high:.3f}] | | |")
     for name in absent:
         print(f"| {name} | not installed | | | |")
     return held

@@ -187,7 +187,7 @@ def test_h2t_rows_are_owned_by_classes_in_equal_parts(generator):
     z = torch.randn(100, 20)
     for _ in range(100):
         plan = mix.plan(labels, generator, inputs=z)
-        (target, ones), own = plan.targets[0], plan.blend.own[0]  # type: ignore[attr-defined]
+        (target, ones), own = plan.targets[0], plan.blend.own[0]
         owned += target.bincount(minlength=2)
         assert int((~own).sum()) == 6
         assert plan.owner is not None

@@ -35,7 +35,7 @@ Y = torch.tensor([0, 1, 2, 3, 0, 0, 2])
 def test_boxes_and_their_realised_share_are_the_authors(values):
     rows = values["cutmix_bbox"]["outputs"]["rows"]
     for height, width, share, cy, cx, top, bottom, left, right, realised in rows:
-        centres = [torch.tensor([int(cy)]), torch.tensor([int(cx)])]
+        centres = torch.tensor([[int(cy), int(cx)]])
         own = box(torch.Size([int(height), int(width)]), torch.tensor([share]), centres)[0, 0]
         expected = torch.ones_like(own)
         expected[int(top) : int(bottom), int(left) : int(right)] = False
@@ -47,12 +47,31 @@ def test_resize_mix_has_the_published_box_where_it_asks_for_the_same_share(value
     """There λ is asked for evenly, and not a side, as in the paper; the box of a λ is the same."""
     rows = values["resizemix_bbox_mmpretrain"]["outputs"]["rows"]
     for height, width, draw, cy, cx, top, bottom, left, right, realised in rows:
-        centres = [torch.tensor([int(cy)]), torch.tensor([int(cx)])]
+        centres = torch.tensor([[int(cy), int(cx)]])
         own = box(torch.Size([int(height), int(width)]), torch.tensor([draw * 0.7 + 0.1]), centres)[0, 0]
         expected = torch.ones_like(own)
         expected[int(top) : int(bottom), int(left) : int(right)] = False
         assert torch.equal(own, expected), (height, width, draw, cy, cx)
         assert own.float().mean().item() == pytest.approx(realised, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 9), (7,), (3, 4, 6)], ids=str)
+def test_a_box_as_a_slice_is_the_box_as_a_mask_with_its_slopes(size, generator):
+    part, partner = Box(), torch.tensor([2, 0, 0, 1])
+    for share in (0.0, 0.3, 0.8, 1.0):
+        mask = part.lay(torch.zeros(4, 2, *size), torch.full((4,), share), generator)
+        found = []
+        for masks in (mask, mask.expand(4, *mask.shape[1:])):  # one for the batch is a slice
+            x = torch.randn(4, 2, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+            pasted = part.paste(x, x, partner, masks)
+            (pasted**2).sum().backward()
+            found.append((pasted.detach(), x.grad))
+        for one, other in zip(*found, strict=True):
+            assert torch.equal(one, other)
+        unwatched = x.detach()
+        kept = unwatched.clone()
+        assert torch.equal(part.paste(unwatched, unwatched, partner, mask), found[0][0])
+        assert torch.equal(unwatched, kept)
 
 
 @pytest.mark.parametrize("per_row", [False, True])
@@ -62,7 +81,7 @@ def test_cutmix_equals_a_loop_over_pixels(per_row, size, generator):
     mix = midmix.recipe("cutmix", 4, per_row=per_row)
     for _ in range(20):
         plan = mix.plan(Y, generator, inputs=x)
-        mixed, own = plan.apply(x), plan.blend.own.expand(7, 1, *size)  # type: ignore[attr-defined]
+        mixed, own = plan.apply(x), plan.blend.own.expand(7, 1, *size)
         for row, partner in enumerate(plan.partner.tolist()):
             theirs = 0
             for place in torch.cartesian_prod(*map(torch.arange, size)).reshape(-1, len(size)).tolist():
@@ -82,7 +101,7 @@ def test_resize_mix_pastes_what_torch_makes_of_the_whole_partner(per_row, genera
     mix = midmix.recipe("resize-mix", 4, low=0.4, high=1.0, per_row=per_row)
     for _ in range(10):
         plan = mix.plan(Y, generator, inputs=x)
-        own = plan.blend.own.expand(7, 1, 9, 12)[:, 0]  # type: ignore[attr-defined]
+        own = plan.blend.own.expand(7, 1, 9, 12)[:, 0]
         expected = x.clone()
         for row, partner in enumerate(plan.partner.tolist()):
             inside = (~own[row]).nonzero()
@@ -171,7 +190,7 @@ def test_the_salient_box_lies_around_the_partners_most_salient_pixel(generator):
     mix = Mix(RandomPairs(), FixedRatio(0.8), TwoSided(), mask=SalientBox(), site=Input(), num_classes=4)
     for _ in range(10):
         plan = mix.plan(Y, generator, inputs=x, answer=answer)
-        own = plan.blend.own[:, 0]  # type: ignore[attr-defined]
+        own = plan.blend.own[:, 0]
         for row, partner in enumerate(plan.partner.tolist()):
             top, left = at[partner].tolist()
             near = own[row, max(top - 3, 0) : top + 4, max(left - 3, 0) : left + 4]

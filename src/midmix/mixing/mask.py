@@ -41,9 +41,9 @@ class Mask:
         """
         raise NotImplementedError
 
-    def paste(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
-        """Mixed rows of `own [R, …]` and `other [R, …]`."""
-        return torch.where(mask, own, other)
+    def paste(self, own: Tensor, features: Tensor, partner: Tensor, mask: Tensor) -> Tensor:
+        """Mixed rows of `own [R, …]` and their partners, `features [B, …]` at `partner [R]`."""
+        return torch.where(mask, own, rows_at(features, partner))
 
     def _rows(self, weight: Tensor) -> Tensor:
         """The shares of as many rows as there are masks, where all rows of a batch have one."""
@@ -70,9 +70,17 @@ class Box(Mask):
         if not sizes:
             return columns(features.shape[1], shares, generator)
         centres = torch.rand(len(shares), len(sizes), generator=generator).to(weight.device)
-        return box(
-            sizes, shares, [(u * size).long() for u, size in zip(centres.unbind(1), sizes, strict=True)]
-        )
+        return box(sizes, shares, (centres * torch.tensor(sizes, device=weight.device)).long())
+
+    def paste(self, own: Tensor, features: Tensor, partner: Tensor, mask: Tensor) -> Tensor:
+        if len(mask) > 1 or mask.dim() < 3 or mask.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().paste(own, features, partner, mask)
+        # One box for the batch is a slice, of which alone a copy is made. To look for its edges would keep an
+        # accelerator waiting, and compile anew for each.
+        box = _edges(~mask[0, 0])
+        pasted = own.clone()
+        pasted[box] = rows_at(features[box], partner)
+        return pasted
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,8 @@ class ResizedBox(Box):
             )
         return super().lay(features, weight, generator, saliency)
 
-    def paste(self, own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
-        small = other
+    def paste(self, own: Tensor, features: Tensor, partner: Tensor, mask: Tensor) -> Tensor:
+        small = rows_at(features, partner)
         for axis in range(2, own.dim()):
             inside = (~mask).any(dim=[d for d in range(1, mask.dim()) if d != axis])
             small = _resize(small, inside, axis)
@@ -124,7 +132,7 @@ class SalientBox(Box):
         if not sizes:
             return _least(-saliency, weight)
         peak = saliency.flatten(1).argmax(1) if len(saliency) else weight.long()
-        return box(sizes, weight, list(torch.unravel_index(peak, sizes)))
+        return box(sizes, weight, torch.stack(torch.unravel_index(peak, sizes), 1))
 
 
 @dataclass(frozen=True)
@@ -144,17 +152,40 @@ class Channels(Mask):
         return mask.reshape(*mask.shape, *[1] * (features.dim() - 2))
 
 
-def box(sizes: torch.Size, weight: Tensor, centres: list[Tensor]) -> Tensor:
-    """`[R, 1, *sizes]`, False within the box of each share of `weight [R]` around its centre, `[R]` an axis."""
-    mask = torch.zeros(len(weight), 1, *[1] * len(sizes), dtype=torch.bool, device=weight.device)
-    for axis, (size, centre) in enumerate(zip(sizes, centres, strict=True)):
-        half = ((1 - weight.double()) ** (1 / len(sizes)) * size).long() // 2
+def box(sizes: torch.Size, weight: Tensor, centres: Tensor) -> Tensor:
+    """`[R, 1, *sizes]`, False within the box of each share of `weight [R]` around its centre `[R, len(sizes)]`."""
+    extent = torch.tensor(sizes, device=weight.device)
+    half = ((1 - weight.double())[:, None] ** (1 / len(sizes)) * extent).long() // 2
+    low, high = centres - half, centres + half
+    mask: Tensor | None = None
+    for axis, size in enumerate(sizes):
         place = torch.arange(size, device=weight.device)
-        outside = (place < (centre - half)[:, None]) | (place >= (centre + half)[:, None])
-        shape = [1] * len(sizes)
-        shape[axis] = size
-        mask = mask | outside.reshape(-1, 1, *shape)
+        outside = (place < low[:, axis, None]) | (place >= high[:, axis, None])
+        outside = outside.reshape(-1, 1, *[size if other == axis else 1 for other in range(len(sizes))])
+        mask = outside if mask is None else mask | outside
+    assert mask is not None
     return mask
+
+
+def rows_at(features: Tensor, index: Tensor) -> Tensor:
+    """`features[index]`; much faster where no slope is asked for, which an accelerator would sum in any order.
+
+    Example:
+        >>> rows_at(torch.tensor([[1.0], [2.0]]), torch.tensor([1, 1])).tolist()
+        [[2.0], [2.0]]
+    """
+    return features[index] if features.requires_grad else features.index_select(0, index)
+
+
+def _edges(inside: Tensor) -> tuple[slice, ...]:
+    """The box of True places in `inside [*sizes]`, as slices of `[B, C, *sizes]`."""
+    found = [slice(None), slice(None)]
+    for axis in range(inside.dim()):
+        others = [other for other in range(inside.dim()) if other != axis]
+        along = (inside.any(dim=others) if others else inside).to(torch.uint8)
+        start = int(along.argmax())
+        found.append(slice(start, start + int(along.sum())))
+    return tuple(found)
 
 
 def columns(count: int, weight: Tensor, generator: torch.Generator) -> Tensor:

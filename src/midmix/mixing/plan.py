@@ -21,7 +21,7 @@ from midmix.mixing.context import (
     cross_entropy,
     in_float32,
 )
-from midmix.mixing.mask import Mask
+from midmix.mixing.mask import Mask, rows_at
 from midmix.mixing.saliency import saliency
 
 
@@ -53,7 +53,7 @@ class Unlaid:
 
 @dataclass(frozen=True, eq=False)
 class Laid:
-    """A mask laid on activations of one shape, as a blend: λ is its mean already.
+    """A mask laid on activations of one shape, in a blend's place: λ is its mean already.
 
     Attributes:
         mask: the part.
@@ -63,13 +63,13 @@ class Laid:
     mask: Mask
     own: Tensor
 
-    def __call__(self, own: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    def __call__(self, own: Tensor, features: Tensor, partner: Tensor) -> Tensor:
         if any(size not in (1, there) for size, there in zip(self.own.shape[1:], own.shape[1:], strict=True)):
             raise InputError(
                 f"mask: laid on {tuple(self.own.shape[1:])} and used on {tuple(own.shape[1:])}; draw a plan for "
                 "each batch"
             )
-        return self.mask.paste(own, other, self.own)
+        return self.mask.paste(own, features, partner, self.own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Plan:
         counts: `[C]`, training rows of each class in the data; None where they are not known.
         progress: share of the training that is done, a scalar; None where nobody has said.
         clean: the added term on unmixed rows, if any.
-        blend: how two rows become one.
+        blend: how two rows become one; a mask that has been laid says where each of them is.
         site: which of a mix's sites it is for.
         mixes: whether any row is mixed; False where each is known to be its own partner.
         unlaid: a mask that `lay` has yet to lay; `weight` and the targets' weights are only asked for until then.
@@ -113,7 +113,7 @@ class Plan:
     counts: Tensor | None = None
     progress: Tensor | None = None
     clean: CleanTerm | None = None
-    blend: Blend = field(default_factory=Linear)
+    blend: Blend | Laid = field(default_factory=Linear)
     site: int = 0
     mixes: bool = True
     unlaid: Unlaid | None = None
@@ -177,8 +177,11 @@ class Plan:
             )
         if self.as_they_are:
             return features
-        own = features if self.owner is None else features[self.owner]
-        mixed = self.blend(own, features[self.partner], self.weight)
+        own = features if self.owner is None else rows_at(features, self.owner)
+        if isinstance(self.blend, Laid):
+            mixed = self.blend(own, features, self.partner)
+        else:
+            mixed = self.blend(own, rows_at(features, self.partner), self.weight)
         return mixed if self.clean is None else torch.cat([mixed, features])
 
     def loss(
