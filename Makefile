@@ -35,7 +35,8 @@ unit: $(VENV)/development ## Run the tests and the examples in docstrings.
 	$(BIN)/pytest --numprocesses $(JOBS) $(PYTEST)
 
 fuzz: $(VENV)/development ## Run the property tests at length, from a new seed.
-	$(BIN)/pytest --numprocesses $(JOBS) -m hypothesis --hypothesis-profile fuzz --seed "$$(date +%s)" $(PYTEST)
+	seed=$$(date +%s); echo "seed $$seed"; $(BIN)/pytest --numprocesses $(JOBS) -m hypothesis --hypothesis-profile fuzz \
+		--hypothesis-seed "$$seed" --seed "$$seed" $(PYTEST)
 
 bench: $(VENV)/development ## Run every benchmark.
 	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=2_000)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=5_000)  # of each: 100,000 and more
 
 # Declared to the dispatcher only, never run: torchvision describes these to it while it is imported.
 TORCHVISION_OPERATORS = (

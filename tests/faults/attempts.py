@@ -129,6 +129,27 @@ def _in_child(
     call: Call, folder: Path, limits: tuple[tuple[int, int], ...], seconds: float
 ) -> tuple[_Ended | None, bytes]:
     """How a call ended in a forked process, None where it did not in time and was killed; and all that it printed."""
+    child, ours = fork(call, folder, limits)
+    end = time.monotonic() + seconds
+    status, printed = None, b""
+    while status is None and time.monotonic() < end:
+        found, value = os.waitpid(child, os.WNOHANG)
+        status = value if found else None
+        printed += read(ours)
+        if status is None:
+            time.sleep(0.01)
+    orphans = _of_group(child)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if status is None:
+        os.waitpid(child, 0)
+    printed += read(ours)
+    os.close(ours)
+    return None if status is None else _Ended(os.waitstatus_to_exitcode(status), orphans), printed
+
+
+def fork(call: Call, folder: Path, limits: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    """Begins a call in a folder, in a process and a session of its own; its id, and the pipe to which it prints."""
     sys.stdout.flush()
     sys.stderr.flush()
     gc.freeze()
@@ -139,25 +160,10 @@ def _in_child(
         _be_child(call, folder, theirs, limits)
     os.close(theirs)
     os.set_blocking(ours, False)
-    end = time.monotonic() + seconds
-    status, printed = None, b""
-    while status is None and time.monotonic() < end:
-        found, value = os.waitpid(child, os.WNOHANG)
-        status = value if found else None
-        printed += _read(ours)
-        if status is None:
-            time.sleep(0.01)
-    orphans = _of_group(child)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    if status is None:
-        os.waitpid(child, 0)
-    printed += _read(ours)
-    os.close(ours)
-    return None if status is None else _Ended(os.waitstatus_to_exitcode(status), orphans), printed
+    return child, ours
 
 
-def _read(pipe: int) -> bytes:
+def read(pipe: int) -> bytes:
     """What has come by now."""
     found = b""
     with suppress(BlockingIOError):

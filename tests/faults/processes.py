@@ -7,38 +7,61 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+from tests.faults import attempts
 from tests.faults.outcomes import Kind, Outcome
 from tests.faults.stock import write_table
 
-SECONDS = 240.0
+from midmix.cli.app import run
+
+SECONDS = 600.0
+"""After which a command hangs: on a busy machine the start of Python alone takes many."""
 LINE = ("compare", "t.csv", "--methods", "erm,am-mixup", "--seeds", "2", "--network", "mlp-4", "--epochs", "150",
         "--evaluate-every", "50", "--out", "out")  # fmt: skip
 Fault = Callable[[Path, random.Random], Outcome]
 
 
-def start(
-    arguments: tuple[str, ...], folder: Path, before: Callable[[], None] | None = None
-) -> subprocess.Popen[str]:
-    """A command in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "midmix", *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        start_new_session=True,
-        preexec_fn=before,
-    )
+class Command:
+    """A command in a session of its own, forked from this process, which has imported everything."""
+
+    def __init__(
+        self, arguments: tuple[str, ...], folder: Path, limits: tuple[tuple[int, int], ...] = ()
+    ) -> None:
+        def call() -> int:
+            os.environ.update(OMP_NUM_THREADS="1", COLUMNS="200")
+            return run(list(arguments))
+
+        self.pid, self._pipe = attempts.fork(call, folder, limits)
+        self.returncode: int | None = None
+        self._printed = b""
+
+    def poll(self) -> int | None:
+        """The exit code; None while it goes on."""
+        self._printed += attempts.read(self._pipe)
+        if self.returncode is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if found else None
+        return self.returncode
+
+    def finish(self, seconds: float) -> str | None:
+        """All that it printed, once it has ended; None where it does not in time, and is killed."""
+        end = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        hangs = self.returncode is None
+        if hangs:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            _, status = os.waitpid(self.pid, 0)
+            self.returncode = os.waitstatus_to_exitcode(status)
+        self._printed += attempts.read(self._pipe)
+        os.close(self._pipe)
+        return None if hangs else self._printed.decode("utf-8", "backslashreplace")
 
 
 def members(group: int) -> list[int]:
@@ -93,13 +116,10 @@ def _outcome(kind: Kind, what: str = "") -> Outcome:
     return Outcome("", "", kind, " ".join(what.split())[-300:])
 
 
-def _finish(process: subprocess.Popen[str], code: int | None = 0) -> Outcome | None:
+def _finish(process: Command, code: int | None = 0) -> Outcome | None:
     """Waits for a command; what is wrong with how it ended, if anything: any exit code is right where None."""
-    try:
-        _, said = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    said = process.finish(SECONDS)
+    if said is None:
         return _outcome(Kind.HANG, "did not end")
     if "Traceback" in said:
         return _outcome(Kind.TRACEBACK, said)
@@ -110,22 +130,24 @@ def _finish(process: subprocess.Popen[str], code: int | None = 0) -> Outcome | N
         os.killpg(process.pid, signal.SIGKILL)
         return _outcome(Kind.ORPHAN, f"{len(left)} processes")
     lines = [line for line in said.splitlines() if line.startswith("midmix: ")]
-    if code is not None and process.returncode != code:
-        return _outcome(Kind.SILENT, f"exit code {process.returncode}: {said}")
-    if process.returncode > 0 and len(lines) != 1:
-        return _outcome(Kind.SILENT, f"exit code {process.returncode}, lines: {lines}: {said}")
+    ended = process.returncode
+    if code is not None and ended != code:
+        return _outcome(Kind.SILENT, f"exit code {ended}: {said}")
+    if ended is not None and ended > 0 and len(lines) != 1:
+        return _outcome(Kind.SILENT, f"exit code {ended}, lines: {lines}: {said}")
     return None
 
 
 def _right(folder: Path) -> Outcome:
     """Runs the command to its end, and compares the table with one that nothing happened to."""
-    if (wrong := _finish(start((*LINE, "--jobs", "1"), folder))) is not None:
+    if (wrong := _finish(Command((*LINE, "--jobs", "1"), folder))) is not None:
         return wrong
-    expected = folder / "expected"
-    expected.mkdir()
-    write_table(expected)
-    if (wrong := _finish(start((*LINE, "--jobs", "1"), expected))) is not None:
-        return wrong
+    expected = folder.with_name("expected")  # once for all of them
+    if not expected.exists():
+        expected.mkdir()
+        write_table(expected)
+        if (wrong := _finish(Command((*LINE, "--jobs", "1"), expected))) is not None:
+            return wrong
     tables = [
         pd.read_parquet(place / "out" / "results.parquet").drop(columns="seconds")
         for place in (folder, expected)
@@ -138,7 +160,7 @@ def _right(folder: Path) -> Outcome:
     return _outcome(Kind.FINE)
 
 
-def _moment(process: subprocess.Popen[str], folder: Path, draw: random.Random) -> None:
+def _moment(process: Command, folder: Path, draw: random.Random) -> None:
     """Some time after the start: while it imports, makes its folders, trains, or writes."""
     share = draw.random()
     if share > 0.3:
@@ -154,7 +176,7 @@ def _moment(process: subprocess.Popen[str], folder: Path, draw: random.Random) -
 
 def _ended(what: signal.Signals, jobs: int, *, whole_group: bool) -> Fault:
     def fault(folder: Path, draw: random.Random) -> Outcome:
-        process = start((*LINE, "--jobs", str(jobs)), folder)
+        process = Command((*LINE, "--jobs", str(jobs)), folder)
         _moment(process, folder, draw)
         with suppress(ProcessLookupError):
             (os.killpg if whole_group else os.kill)(process.pid, what)
@@ -169,7 +191,7 @@ def _ended(what: signal.Signals, jobs: int, *, whole_group: bool) -> Fault:
 
 
 def _worker_killed(folder: Path, draw: random.Random) -> Outcome:
-    process = start((*LINE, "--jobs", "2"), folder)
+    process = Command((*LINE, "--jobs", "2"), folder)
     _moment(process, folder, draw)
     claims = sorted(folder.glob("out/runs/*/claim.json"))
     with suppress(OSError, ValueError, IndexError, ProcessLookupError):
@@ -178,29 +200,26 @@ def _worker_killed(folder: Path, draw: random.Random) -> Outcome:
 
 
 def _two_launchers(folder: Path, draw: random.Random) -> Outcome:
-    first = start((*LINE, "--jobs", "1"), folder)
+    first = Command((*LINE, "--jobs", "1"), folder)
     time.sleep(draw.uniform(0, 3))
-    second = start((*LINE, "--jobs", "1"), folder)
+    second = Command((*LINE, "--jobs", "1"), folder)
     wrong = [_finish(process) for process in (first, second)]
     return wrong[0] or wrong[1] or _right(folder)
 
 
 def _two_comparisons(folder: Path, draw: random.Random) -> Outcome:
-    first = start((*LINE, "--jobs", "1"), folder)
+    first = Command((*LINE, "--jobs", "1"), folder)
     end = time.monotonic() + SECONDS / 2
     while not (folder / "out" / "launchers").is_dir() and first.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    other = start((*LINE, "--jobs", "1", "--weight-decay", "0.1"), folder)
+    other = Command((*LINE, "--jobs", "1", "--weight-decay", "0.1"), folder)
     wrong = _finish(other, 2) or _finish(first)
     return wrong or _right(folder)
 
 
 def _short_of(limit: int, least: int, jobs: int) -> Fault:
     def fault(folder: Path, draw: random.Random) -> Outcome:
-        def bound() -> None:
-            resource.setrlimit(limit, (least, resource.getrlimit(limit)[1]))
-
-        wrong = _finish(start((*LINE, "--jobs", str(jobs)), folder, bound), None)
+        wrong = _finish(Command((*LINE, "--jobs", str(jobs)), folder, ((limit, least),)), None)
         return wrong or _right(folder)
 
     return fault

@@ -35,6 +35,15 @@ def table_text() -> str:
     )
 
 
+def mixed_text() -> str:
+    """Two classes of 40 rows: an age with holes, and one of two cities."""
+    rows = [
+        f"{'' if n % 9 == 0 else 20 + n},{'Oslo' if n % 3 else 'Rome'},{'no' if n % 2 else 'yes'}"
+        for n in range(80)
+    ]
+    return "\n".join(["age,city,label", *rows])
+
+
 def write_table(folder: Path) -> None:
     (folder / "t.csv").write_text(table_text())
 
@@ -55,6 +64,7 @@ def _made(arguments: Sequence[str]) -> Path:
 
     def prepare(folder: Path) -> Call:
         write_table(folder)
+        (folder / "mixed.csv").write_text(mixed_text())
         return lambda: run(list(arguments))
 
     def keep(folder: Path, printed: str) -> None:
@@ -72,6 +82,11 @@ def _run_folder() -> Path:
 
 
 @cache
+def _mixed_run_folder() -> Path:
+    return _made(("train", "mixed.csv", *QUICK, "--out", "run"))
+
+
+@cache
 def _comparison_folder() -> Path:
     return _made(("compare", "t.csv", *ONE, *QUICK, "--out", "comparison"))
 
@@ -81,6 +96,11 @@ def write_run(folder: Path) -> None:
     shutil.copytree(_run_folder(), folder, dirs_exist_ok=True)
 
 
+def write_mixed_run(folder: Path) -> None:
+    """A table of numbers and words, with holes, and in `run` what `train` made of it."""
+    shutil.copytree(_mixed_run_folder(), folder, dirs_exist_ok=True)
+
+
 def write_comparison(folder: Path) -> None:
     """The table, and in `comparison` what `compare` made of it."""
     shutil.copytree(_comparison_folder(), folder, dirs_exist_ok=True)
@@ -88,7 +108,7 @@ def write_comparison(folder: Path) -> None:
 
 def clean() -> None:
     """Removes what was made once."""
-    for made in (_run_folder, _comparison_folder):
+    for made in (_run_folder, _mixed_run_folder, _comparison_folder):
         if made.cache_info().currsize:
             shutil.rmtree(made().parent)
         made.cache_clear()
@@ -121,8 +141,9 @@ def command(
 
 IMPORTED = (
     "midmix.cli.analyze", "midmix.cli.compare", "midmix.cli.evaluate", "midmix.cli.methods", "midmix.cli.predict",
-    "midmix.cli.train", "midmix.cli.transfer", "midmix.decisions", "midmix.integrations.sklearn", "midmix.reports",
-    "datasets", "joblib.externals.loky", "matplotlib.pyplot", "pyarrow.csv", "pyarrow.pandas_compat", "pyarrow.parquet",
+    "midmix.cli.refit", "midmix.cli.train", "midmix.cli.transfer", "midmix.decisions", "midmix.deploy",
+    "midmix.integrations.sklearn", "midmix.reports", "accelerate", "datasets", "huggingface_hub",
+    "joblib.externals.loky", "matplotlib.pyplot", "pyarrow.csv", "pyarrow.pandas_compat", "pyarrow.parquet",
     "rich._emoji_codes", "scipy.ndimage", "scipy.stats", "sklearn.discriminant_analysis", "sklearn.ensemble",
     "sklearn.linear_model", "sklearn.model_selection", "sklearn.neighbors", "torch._dynamo", "torch.onnx",
 )  # fmt: skip

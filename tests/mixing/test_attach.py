@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import threading
 from collections import namedtuple
 from typing import Any
 
@@ -489,6 +490,49 @@ def test_two_mixes_at_once_keep_to_their_own_models():
             assert len(two(inputs()[:4])) == 4
         assert len(one(inputs())) == 12
     assert len(one(inputs())) == 6
+
+
+def test_two_blocks_on_one_model_are_refused_and_the_first_goes_on():
+    model = Net()
+    first = midmix.am_mixup(num_classes=3).attach(model)
+    second = midmix.mixup(num_classes=3).attach(model)
+    with first(Y):
+        with pytest.raises(
+            InputError, match="a block of this mix, or of another on the same model, is running"
+        ):
+            second(Y).__enter__()
+        assert len(model(inputs())) == 6
+        assert first.loss(model(inputs())).isfinite()
+    with second(Y):  # nothing of the first is left
+        assert second.loss(model(inputs())).isfinite()
+
+
+def test_two_threads_on_one_model_are_refused_and_the_first_goes_on():
+    model = Net()
+    mix = midmix.am_mixup(num_classes=3).attach(model)
+    said: list[str] = []
+
+    def other() -> None:
+        try:
+            with mix(Y):
+                model(inputs())
+        except InputError as error:
+            said.append(str(error))
+
+    with mix(Y):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert mix.loss(model(inputs())).isfinite()
+    assert len(said) == 1
+    assert "another thread" in said[0]
+
+
+def test_a_site_with_other_outputs_than_classes_is_refused():
+    model = Net()
+    mix = midmix.am_mixup(num_classes=3).attach(model, site="encoder")  # λ would follow hidden units
+    with pytest.raises(InputError, match="classes"), mix(Y):
+        mix.loss(model(inputs()))
 
 
 def test_an_attached_model_can_be_pickled_whole():

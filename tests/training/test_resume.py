@@ -203,6 +203,17 @@ def test_a_checkpoint_of_other_rows_is_refused(part, blobs, short, start, tmp_pa
         start(other, short, folder=tmp_path).run()
 
 
+def test_a_checkpoint_of_other_class_names_is_refused(blobs, short, start, tmp_path):
+    with pytest.raises(KilledError):
+        start(blobs, short, folder=tmp_path, watch=stop_after(3)).run()
+    names = (*blobs.train.classes[1:], blobs.train.classes[0])
+    other: Source = replace(
+        blobs, train=replace(blobs.train, classes=names), test=replace(blobs.test, classes=names)
+    )
+    with pytest.raises(InputError, match=r"is of another run .class_names is"):
+        start(other, short, folder=tmp_path).run()
+
+
 def test_a_checkpoint_from_before_rows_were_written_down_goes_on(blobs, short, start, tmp_path):
     whole = start(blobs, short)
     whole.run()

@@ -15,6 +15,7 @@ from cyclopts import App
 from midmix import __version__
 from midmix.cli.configuration import configuration
 from midmix.errors import InputError, RunsFailedError
+from midmix.text import printable
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 OUT_OF_MEMORY = "ran out of memory; choose fewer or smaller rows, a smaller batch, or a smaller network"
@@ -95,5 +96,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"midmix: {text}", file=sys.stderr)
+    print(f"midmix: {printable(text)}", file=sys.stderr)  # names of files may steer a terminal
     return code

@@ -351,10 +351,12 @@ def read_costs(path: Path, classes: Sequence[str]) -> Costs:
     Raises:
         InputError: no such file; not square or not numbers; names that are not the classes'.
     """
+    if path.exists() and not path.is_file():  # a device may have no end, and a pipe no writer
+        raise InputError(f"costs {path}: is no file; give a CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:  # of names with a NUL too
         reason = getattr(error, "strerror", None) or "is not a CSV file in UTF-8"
         raise InputError(f"costs {path}: cannot be read: {reason}") from None
     names = list(classes)

@@ -74,7 +74,14 @@ class LoadedModel(ModelHubMixin):
             from midmix.data.columns import features_of
 
             rows = features_of(table, self.record["columns"], where="rows")[0]
-        values = torch.as_tensor(rows)
+        try:
+            values = torch.as_tensor(rows)
+        except (TypeError, ValueError, RuntimeError) as error:  # of texts and objects
+            raise InputError(
+                "rows: hold other things than numbers; give numbers, or a frame of columns"
+            ) from error
+        if values.is_complex():
+            raise InputError("rows: are complex numbers; give real ones")
         if tuple(values.shape[1:]) != shape:
             raise InputError(f"rows: have shape {list(values.shape[1:])}, but the model wants {list(shape)}")
         return values[:most]

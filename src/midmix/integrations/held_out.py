@@ -14,6 +14,7 @@ from torch import Tensor
 
 from midmix.decisions import Aim, Costs, parse_aim
 from midmix.errors import InputError
+from midmix.numbers import is_whole
 
 Stated = str | Aim | Sequence[Sequence[float]] | NDArray[np.floating]
 """An aim, its text, or a matrix of costs."""
@@ -75,8 +76,8 @@ def cross_fitted(
     Raises:
         InputError: fewer than two folds; a class of one row, which cannot be held out.
     """
-    if folds < 2:
-        raise InputError(f"cv: {folds}; at least 2 folds are needed")
+    if not is_whole(folds) or folds < 2:
+        raise InputError(f"cv: {folds!r}; at least 2 folds are needed")
     rarest = int(np.bincount(codes).min())
     if rarest < 2:
         lone = str(np.bincount(codes).argmin())

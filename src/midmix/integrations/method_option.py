@@ -23,9 +23,14 @@ def make(given: Given, num_classes: int, counts: Tensor | None) -> tuple[Mix, Lo
     """A fresh mix and a fresh loss.
 
     Raises:
-        InputError: for what is none, and for orders, heads and stages, which an estimator does not have.
+        InputError: for what is none or makes none, and for orders, heads and stages, which an estimator does not have.
     """
+    if isinstance(given, tuple) and len(given) != 2:
+        raise InputError(f"method: {given!r:.60} are {len(given)} parts; give a pair of a mix and a loss")
     mix, loss = given if isinstance(given, tuple) else (given, None)
+    judge: object = loss
+    if judge is not None and not isinstance(judge, str) and not callable(judge):
+        raise InputError(f"method: its loss {judge!r:.60} is none; give the text of one, or a function")
     if isinstance(mix, str | Method):
         method = Method.parse(mix) if isinstance(mix, str) else mix
         if method.order or method.head or method.stages:
@@ -43,6 +48,9 @@ def make(given: Given, num_classes: int, counts: Tensor | None) -> tuple[Mix, Lo
             return made, put_together([own, as_loss(loss)])
     elif callable(mix):
         made = mix(num_classes, class_counts=counts)
+        answer: object = made
+        if not isinstance(answer, Mix):
+            raise InputError(f"method: made a {type(answer).__name__}; it must return a midmix.Mix")
     else:
         raise InputError(
             f"method: {mix!r:.60} is none; give a text such as 'mixup+balanced_softmax', a function that returns a "

@@ -327,6 +327,8 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if whole
             else int(check_random_state(self.random_state).randint(2**31 - 1))
         )
+        if seed < 0:
+            raise InputError(f"random_state: {seed}; a whole number of at least 0 is needed")
         self._seed, self._generator = seed, torch.Generator().manual_seed(stream(seed, DRAWS))
         return seed
 

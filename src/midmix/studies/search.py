@@ -27,6 +27,7 @@ from midmix.training.tuned import Tuned
 
 FOLDER, OUTCOME, DRAWS, TRIALS = "search", "search.json", "draws.json", "trials"
 FOLDS = 3
+MOST_DRAWS = 10_000
 DECAYS = {"sgd": Range(1e-5, 0.3, log=True), "adamw": Range(1e-3, 10, log=True)}
 """Weight decay by optimizer: that of SGD is part of the gradient, that of AdamW is not."""
 _SEARCH = 0x736561726368
@@ -151,8 +152,10 @@ def check_search(draws: int) -> None:
     Raises:
         InputError: below one draw, or where Optuna is missing.
     """
-    if draws < 1:
-        raise InputError(f"search: {draws} draws; at least one is needed, and a dozen to find anything")
+    if not 1 <= draws <= MOST_DRAWS:
+        raise InputError(
+            f"search: {draws} draws; at least one is needed, a dozen to find anything, and {MOST_DRAWS:,} at most"
+        )
     if importlib.util.find_spec("optuna") is None:
         raise InputError("search: needs Optuna; pip install 'midmix[search]'")
 

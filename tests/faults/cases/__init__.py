@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.faults.attempts import Case
-from tests.faults.cases import arguments, calls, models, sources, surroundings
+from tests.faults.cases import arguments, calls, models, rooms, sources, surroundings
 
 
 def all_of_them() -> Iterator[Case]:
     """Every bad input."""
-    for module in (arguments, sources, models, surroundings, calls):
+    for module in (arguments, sources, models, surroundings, calls, rooms):
         yield from module.cases()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,12 +24,18 @@ NAN, INF = float("nan"), float("inf")
 
 ESTIMATOR: dict[str, dict[str, Any]] = {
     **{f"{name} = {value!r}": {name: value} for name, values in {
-        "method": ("", "x", "erm:x=1", "erm >> crt", "erm+drw+x", 5, None, lambda *_, **__: None),
-        "criterion": ("x", "focal:gamma=-1", 5, None),
+        "method": ("", "x", "erm:x=1", "erm >> crt", "erm+drw+x", "lda", "erm+cosine", 5, None, ("erm",), (5, "focal"),
+                   ("erm", "focal", "focal"), ("erm", 5), ("erm", "x"), lambda *_, **__: None),
+        "criterion": ("x", "focal:gamma=-1", 5),
+        "prior": ("", "x", "0.5,0.5", "1,0,0,0", "nan,0.5,0.5", "-1,1,1", 5, None, (0.5, 0.6, 0.2), (NAN, 0.5, 0.5)),
+        "aim": ("", "x", "f0", "f-1", "fnan", "recall@precision=2", "recall@precision=0.9", "costs=nowhere.csv", 5,
+                None, np.zeros((2, 2)), np.full((3, 3), NAN), [[0, 1], [1]]),
+        "calibrate": ("", "x", 5, None),
         "hidden": ((0,), (-1,), (1.5,), "x", 5), "epochs": (0, -1, 1.5, NAN, "x"),
         "batch_size": (0, -1, 1, "x", NAN), "learning_rate": (0, -1, NAN, INF, 1e308, "x"),
         "weight_decay": (-1, NAN, INF, "x"), "random_state": (-1, 1.5, "x"),
     }.items() for value in values},
+    **{f"calibrate, cv = {value!r}": {"calibrate": "temperature", "cv": value} for value in (0, 1, -1, 1.5, "x", NAN)},
     **{f"early_stopping, {name} = {value!r}": {name: value, "early_stopping": True} for name, values in {
         "validation_fraction": (0, 1, -1, NAN, "x"), "patience": (0, -1, "x"),
     }.items() for value in values},
@@ -124,6 +131,8 @@ def cases() -> Iterator[Case]:
     for name, rows in FINE.items():
         sound = _call(partial(_sound, rows))
         yield Case("estimator", f"fit, {name}", sound, "fine")
+    for option in ("method__x", "method__beta", "x"):
+        yield Case("estimator", f"set_params({option}=1)", _call(partial(_set, option)))
     yield Case("estimator", "predict before fit", _call(lambda: MidmixClassifier().predict(X)))
     yield Case("estimator", "a refit that fails", _call(_failed_refit), "fine")
     for name, call in CALLS.items():
@@ -136,6 +145,10 @@ def _fitted() -> MidmixClassifier:
 
 def _fit(options: dict[str, Any], *rows: Any) -> MidmixClassifier:
     return MidmixClassifier(**{"epochs": 1, **options}).fit(*rows)
+
+
+def _set(option: str) -> object:
+    return MidmixClassifier(epochs=1).set_params(**{option: 1}).fit(X, Y)
 
 
 def _predict(rows: Any) -> object:
@@ -160,28 +173,31 @@ def _failed_refit() -> None:
 
 
 def _call(call: Made) -> Callable[[Path], Call]:
-    def prepare(folder: Path) -> Call:
-        def done() -> int:
-            try:
-                call()
-            except InputError:
+    return lambda folder: called(call)
+
+
+def called(call: Made) -> Call:
+    """A call whose errors are those of a command."""
+
+    def done() -> int:
+        try:
+            call()
+        except InputError:
+            raise
+        except (ValueError, TypeError) as error:
+            if not _checked_by_scikit_learn(error):
                 raise
-            except (ValueError, TypeError) as error:
-                if not _checked_by_scikit_learn(error):
-                    raise
-                raise InputError(" ".join(str(error).split())) from None
-            return 0
+            raise InputError(" ".join(str(error).split())) from None
+        return 0
 
-        return done
-
-    return prepare
+    return done
 
 
 def _checked_by_scikit_learn(error: BaseException) -> bool:
     """Whether it is one of scikit-learn's own checks of arrays and options."""
     trace = error.__traceback__
     while trace is not None:
-        if "site-packages/sklearn/utils" in trace.tb_frame.f_code.co_filename:
+        if re.search(r"site-packages/sklearn/(utils|base\.py)", trace.tb_frame.f_code.co_filename):
             return True
         trace = trace.tb_next
     return False

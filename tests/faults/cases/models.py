@@ -100,7 +100,7 @@ def cases() -> Iterator[Case]:
     uses = list(USES)
     for place, (name, value) in enumerate((name, value) for name in FIELDS for value in WRONG):
         use = uses[place % len(uses)]
-        yield _run(f"{name} is {value!r}", use, _with_field(name, value), either=True)
+        yield _run(f"{name} is {value!r}", use, with_field(name, value), either=True)
     for place, (name, value) in enumerate((name, value) for name in SETTINGS for value in WRONG):
         use = uses[place % len(uses)]
         yield _run(f"settings: {name} is {value!r}", use, _with_setting(name, value), either=True)
@@ -112,7 +112,7 @@ def cases() -> Iterator[Case]:
         ("source", "elsewhere.csv"), ("method", "erm+cosine"), ("shots", {"many": [99]}),
     ):  # fmt: skip
         for use in ("predict", "evaluate", "analyze"):
-            yield _run(f"{name} is {value!r}", use, _with_field(name, value), either=True)
+            yield _run(f"{name} is {value!r}", use, with_field(name, value), either=True)
     for name, contents in DAMAGED.items():
         for what, content in contents.items():
             for use in READ[name]:
@@ -154,9 +154,9 @@ def _comparisons() -> Iterator[Case]:
         damaged[f"{name} is a link to nowhere"] = _link(name, "comparison")
     damaged["a run's folder is a file"] = _with_file("erm-seed0", b"hello", "comparison/runs", afresh=True)
     damaged["a run's claim is a folder"] = _folder("claim.json", run)
-    damaged["a run of another comparison"] = _with_field("train_rows", "9 rows, sha256 0", run)
+    damaged["a run of another comparison"] = with_field("train_rows", "9 rows, sha256 0", run)
     damaged["a run with other settings"] = _with_setting("epochs", 77, run)
-    damaged["a run of another method"] = _with_field("method", "mixup", run)
+    damaged["a run of another method"] = with_field("method", "mixup", run)
     for what, damage in damaged.items():
         for line in (again, (*again[:2], "--methods", "erm,mixup", *again[4:])):
             name = f"{what}{', and a method more' if line is not again else ''}"
@@ -182,7 +182,8 @@ def _changed(name: str, change: Callable[[dict[str, Any]], None], place: str) ->
     return damage
 
 
-def _with_field(name: str, value: Any, place: str = "run") -> Callable[[Path], None]:
+def with_field(name: str, value: Any, place: str = "run") -> Callable[[Path], None]:
+    """Gives a run's record this field."""
     return _changed("run.json", lambda record: record.update({name: value}), place)
 
 
