@@ -63,6 +63,15 @@ AUGMENTS = (
 TRACKERS = ("x", "tensorbord", "os:system", "json:loads", "collections:OrderedDict", "nowhere:f", "no/file.py:f",
             "t.csv:f", "\x1b[31m")  # fmt: skip
 
+EXPORTS: tuple[tuple[str, ...], ...] = (
+    ("export", "nowhere"), ("export", ".", "--to", "card"), ("export", "run", "--to", "x"),
+    ("export", "run", "nowhere.csv", "--to", "torch"), ("export", "run", "run/test.npz", "--to", "torch"),
+    ("export", "run", "--to", "card", "--out", ""), ("export", "run", "--to", "card", "--out", "run"),
+    ("export", "run", "--to", "card", "--out", "t.csv/x"), ("export", "run", "--to", "card", "--out", "no/card.md"),
+    ("export", "run", "--to", "torch", "--out", "no/model.pt2"), ("push", "run", ""), ("push", "run", "x"),
+    ("push", "run", "a/b/c"), ("push", "run", "../x"), ("push", "nowhere", "owner/name"), ("push", "run", "\x1b[31m/x"),
+)  # fmt: skip
+
 MIXED = {
     "a value never seen": "age,city,label\n30,Paris,no\n40,Oslo,yes\n",
     "holes": "age,city,label\n,,no\n40,Oslo,yes\n",
@@ -84,6 +93,34 @@ PREPARATIONS: tuple[Any, ...] = (
     {"columns": [{"name": "age", "kind": "category", "values": 5}]},
 )  # fmt: skip
 LATER = ("preparation", "search", "health", "logit_prior", "probabilities", "class_names")
+STUDIES: dict[str, str] = {
+    "empty": "", "a list": "- sets", "a NUL": "sets: \0", "nothing known": "x: 1", "no sets": "methods: [erm]",
+    "no methods": "sets: {t: {source: t.csv}}", "sets in a list": "sets: [t.csv]\nmethods: [erm]",
+    "a set of a number": "sets: {t: 5}\nmethods: [erm]", "a set without a source": "sets: {t: {}}\nmethods: [erm]",
+    "a source that is none": "sets: {t: {source: nowhere.csv}}\nmethods: [erm]",
+    "a set outside": "sets: {../t: {source: t.csv}}\nmethods: [erm]",
+    "a set with a slash": "sets: {a/b: {source: t.csv}}\nmethods: [erm]",
+    "a flag that is none": "sets: {t: {source: t.csv, x: 1}}\nmethods: [erm]",
+    "a method that is none": "sets: {t: {source: t.csv}}\nmethods: [x]",
+    "methods of numbers": "sets: {t: {source: t.csv}}\nmethods: [5, [erm]]",
+    "a method in braces": "sets: {t: {source: t.csv}}\nmethods: [{erm}]",
+    "an option without values": "sets: {t: {source: t.csv}}\nmethods: ['mixup:alpha={a}']",
+    "values without an option": "sets: {t: {source: t.csv}}\nmethods: [erm]\noptions: {a: [1]}",
+    "values that cannot be": "sets: {t: {source: t.csv}}\nmethods: ['mixup:alpha={a}']\noptions: {a: [-1, x]}",
+    "no values": "sets: {t: {source: t.csv}}\nmethods: ['mixup:alpha={a}']\noptions: {a: []}",
+    "seeds of text": "sets: {t: {source: t.csv}}\nmethods: [erm]\nseeds: x",
+    "no seeds": "sets: {t: {source: t.csv}}\nmethods: [erm]\nseeds: 0",
+    "half a seed": "sets: {t: {source: t.csv}}\nmethods: [erm]\nseeds: 1.5",
+    "settings in a list": "sets: {t: {source: t.csv}}\nmethods: [erm]\nsettings: [1]",
+    "a setting that is none": "sets: {t: {source: t.csv}}\nmethods: [erm]\nsettings: {x: 1}",
+    "a setting of text": "sets: {t: {source: t.csv}}\nmethods: [erm]\nsettings: {epochs: x}",
+    "a setting of NaN": "sets: {t: {source: t.csv}}\nmethods: [erm]\nsettings: {learning_rate: .nan}",
+    "a search of text": "sets: {t: {source: t.csv}}\nmethods: [erm]\nsearch: x",
+    "a measure that is none": "sets: {t: {source: t.csv}}\nmethods: [erm]\nmeasures: [x]",
+    "a baseline that is none": "sets: {t: {source: t.csv}}\nmethods: [erm]\nbaseline: x",
+    "an oracle that is none": "sets: {t: {source: t.csv}}\nmethods: [erm]\noracle: x",
+    "a call": "sets: !!python/object/apply:os.system ['touch exploded']",
+}  # fmt: skip
 USES = {
     "predict": ("predict", "run", "new.csv", "--out", "p.csv"),
     "evaluate": ("evaluate", "run", "new.csv"),
@@ -142,6 +179,13 @@ def cases() -> Iterator[Case]:
             yield Case(
                 "flags", name, command(*line, "--track", tracker, "--out", "out", given=(write_table,))
             )
+    for name, text in STUDIES.items():
+        given = (write_table, files({"s.yaml": text}))
+        yield Case("studies", name, command("study", "s.yaml", "--out", "out", given=given))
+    for path in ("", ".", "nowhere.yaml", "/dev/zero", "t.csv"):
+        yield Case("studies", f"the file {path!r}", command("study", path, "--out", "out"))
+    for words in EXPORTS:
+        yield Case("exports", " ".join(words)[:60], command(*words, given=(write_run,)))
     yield from _tables()
     yield from _loaded()
 
