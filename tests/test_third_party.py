@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 PROJECT = """
@@ -24,16 +25,26 @@ their_loss = "theirs:their_loss"
 their-mix = "theirs:their_mix"
 [project.entry-points."midmix.networks"]
 their-network = "theirs:their_network"
+[project.entry-points."midmix.readers"]
+theirs = "theirs:Theirs"
+[project.entry-points."midmix.measures"]
+their_measure = "theirs:their_measure"
+[project.entry-points."midmix.figures"]
+their-figure = "theirs:their_figure"
 """
 CODE = '''
+import numpy as np
+import pandas as pd
+import torch
 from torch import nn
+from midmix.data import LabelColumn, RawSource, RawSplit, Reader
 from midmix.losses import ComposedLoss
+from midmix.measures import Measure
 from midmix.mixing import FixedRatio, InterClassPairs, Mix, TwoSided
 
 class Learnt(nn.Module):
     def __init__(self, start):
         super().__init__()
-        import torch
         self.log = nn.Parameter(torch.tensor(start))
     def __call__(self, logits, labels, context):
         return logits / self.log.exp()
@@ -48,6 +59,31 @@ def their_mix(num_classes, *, ratio: float = 0.6, **settings):
 
 def their_network(num_classes, shape):
     return nn.Sequential(nn.Linear(shape[0], 16), nn.ReLU(), nn.Linear(16, num_classes))
+
+class Theirs(Reader):
+    what, suffixes = "one of their files", (".theirs",)
+    def read(self, place, options):
+        rows = [line.split() for line in place.path.read_text().splitlines()]
+        numbers = torch.tensor([[float(number) for number in numbers] for _, *numbers in rows])
+        labels = LabelColumn(np.array([label for label, *_ in rows], dtype=object))
+        return RawSource(RawSplit(place.name, numbers, labels))
+
+their_measure = Measure(
+    "their_measure", "theirs", "higher", "number", frozenset({"logits"}),
+    lambda outputs: float(outputs.right.float().mean()) + 7, table="outcomes",
+)
+
+def _draw(material):
+    from midmix.reports.drawing import Drawing, panel
+    numbers = pd.DataFrame({"line": [line.label for line in material.subjects]})
+    drawn = [panel("their-figure", "", 2.0, lambda figure: figure.subplots())]
+    return Drawing("their-figure", "Their figure", "Theirs.", drawn, numbers)
+
+def __getattr__(name):  # a figure needs the reports, which a worker that trains does not load
+    if name != "their_figure":
+        raise AttributeError(name)
+    from midmix.reports.plots import Plot
+    return Plot("their-figure", "outcomes", 60, _draw)
 '''
 
 
@@ -96,6 +132,42 @@ def test_parts_of_an_installed_package_run_in_workers_and_from_another_folder(in
     assert without.returncode == 2
     assert "their" in without.stderr
     assert "Traceback" not in without.stderr
+
+
+def test_readers_measures_and_figures_of_an_installed_package_are_used_by_all_commands(installed, tmp_path):
+    rows = "\n".join(f"{'abc'[i % 3]} {i % 3} {(7 * i) % 5}" for i in range(60))
+    (tmp_path / "rows.theirs").write_text(rows + "\n")
+    done = midmix(
+        "compare", "rows.theirs", "--methods", "erm", "--network", "mlp-8", "--epochs", "2", "--seeds", "2",
+        "--jobs", "2", "--no-controls", "--out", "out", folder=tmp_path, path=installed,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert results["their_measure"].tolist() == pytest.approx(list(results["accuracy"] + 7))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "theirs" in page
+    assert "Their figure" in page
+    measured = midmix("evaluate", "out/runs/erm-seed0", "rows.theirs", folder=tmp_path, path=installed)
+    assert measured.returncode == 0, measured.stderr
+    assert "theirs" in measured.stdout
+
+
+def test_the_estimator_takes_parts_of_an_installed_package(installed, tmp_path):
+    fit = (
+        "from sklearn.datasets import load_iris; from midmix import MidmixClassifier;"
+        "X, y = load_iris(return_X_y=True);"
+        "method = 'their-mix:ratio=0.7+their_loss:start=0.1';"
+        "found = MidmixClassifier(method, epochs=5, random_state=0).fit(X, y);"
+        "assert float(found.mix_.ratio.value) == 0.699999988079071, found.mix_.ratio.value;"
+        "print(found.score(X, y))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(
+        [sys.executable, "-c", fit],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.5
 
 
 def test_code_that_a_model_names_is_run_only_with_trust_and_as_it_was(tmp_path):

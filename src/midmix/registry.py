@@ -81,6 +81,11 @@ class Registry(Generic[T]):
         """Ours in the order of registration, then those of installed packages."""
         return tuple(dict.fromkeys((*self._all_ours(), *self._entries)))
 
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """Those that come with this package."""
+        return tuple(self._all_ours())
+
     def __contains__(self, name: str) -> bool:
         return name in self._all_ours() or name in self._entries or is_reference(name)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from midmix.cli.tables import ends
 from midmix.decisions import Costs, DecisionRule, for_own_prior, shares_of
-from midmix.measures import MEASURES, Outputs, evaluate_all, shot_groups
+from midmix.measures import MEASURES, Outputs, evaluate_all, measures_of, shot_groups
 from midmix.measures.two_classes import OF_DECISIONS
 from midmix.training import Predictions, trained_prior
 from midmix.training.rule import AS_TRAINED, decided_for_aims
@@ -50,7 +50,9 @@ def measured(
     shown = list(decided)[-1] if rule is not None else AS_TRAINED
     for words, others in beside.items():
         decided |= {f"{name}, {words}": own for name, own in _decided(others, record, rule).items()}
-    names = [*(OF_DECISIONS if two else OF_MANY), *(["expected_cost"] if outputs.costs is not None else [])]
+    of_others = [one.name for one in measures_of("outcomes", "two classes") if one.name not in MEASURES.ours]
+    costs = ["expected_cost"] if outputs.costs is not None else []
+    names = [*(OF_DECISIONS if two else OF_MANY), *costs, *of_others]
     found = {
         name: evaluate_all(
             Outputs(labels, F.one_hot(own, len(counts)).double(), counts, costs=outputs.costs), names

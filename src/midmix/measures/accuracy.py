@@ -203,6 +203,7 @@ declare(
     "accuracy",
     "overall",
     "higher",
+    lambda outputs: float(outputs.right.double().mean()),
     rows=_every_row,
     needs=["logits"],
     unit="percent",

@@ -157,14 +157,22 @@ class Outputs:
 
     def class_weights(self, classes: Collection[int] | None = None) -> Tensor:
         """`[N]` float64: of a mean over classes of the mean over their rows; NaN where no class has a row."""
-        found = torch.bincount(self.labels.long(), minlength=self.num_classes)
-        kept = found > 0
-        if classes is not None:
-            members = torch.zeros_like(kept)
-            members[list(classes)] = True
-            kept &= members
-        share = torch.where(kept, 1 / (found.double() * kept.sum()), 0.0)
-        return share[self.labels.long()] if kept.any() else torch.full(self.labels.shape, math.nan).double()
+        labels, found = self._tested
+        chosen = range(len(found)) if classes is None else classes
+        kept = {c: found[c] for c in chosen if found[c]}
+        if not kept:
+            return torch.full(labels.shape, math.nan).double()
+        share = torch.zeros(len(found), dtype=torch.float64)
+        share[list(kept)] = torch.tensor(
+            [1 / (rows * len(kept)) for rows in kept.values()], dtype=torch.float64
+        )
+        return share.to(labels.device)[labels]
+
+    @cached_property
+    def _tested(self) -> tuple[Tensor, list[int]]:
+        """The labels, and how many rows each class has."""
+        labels = self.labels.long()
+        return labels, torch.bincount(labels, minlength=self.num_classes).tolist()
 
     @staticmethod
     def _known(name: str, value: Tensor | None) -> Tensor:
@@ -268,4 +276,5 @@ def evaluate_all(outputs: Outputs, only: Collection[str] | None = None) -> dict[
     """
     names = MEASURES.names() if only is None else only
     measures = [MEASURES.find(name) for name in names]
-    return {one.name: float(one.compute(outputs)) for one in measures if one.needs <= outputs.given}
+    given = outputs.given
+    return {one.name: float(one.compute(outputs)) for one in measures if one.needs <= given}

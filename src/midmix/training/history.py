@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import pandas as pd
 import torch
@@ -15,7 +15,6 @@ from midmix.measures import (
     Outputs,
     alignment,
     class_uniformity,
-    classification,
     evaluate_all,
     measures_of,
 )
@@ -23,6 +22,8 @@ from midmix.training.predict import Predictions
 
 LAST_PART = 0.1  # of a training, before which and at whose end all training rows are run through
 REMEDY = "bring it back from a copy, or remove its folder and run the same again"
+TESTED = {"accuracy": "test_accuracy", "balanced_accuracy": "test_balanced_accuracy"}
+"""Measures that have another name in a history, beside that of the training rows."""
 MOST_ROWS = 1000  # a class; alignment over the pairs of more is estimated from a sample
 
 
@@ -30,7 +31,8 @@ class Epoch(TypedDict):
     """One evaluated epoch. Accuracies are shares of the test split, save where the name says otherwise.
 
     `nll` and `ece` are of probabilities for the shares of the classes among the test rows, where the prior that the
-    logits answer for is known, else of softmax over the logits. Two classes have the measures of two classes too.
+    logits answer for is known, else of softmax over the logits. Two classes have the measures of two classes too, and
+    every measure that an installed package declares for the same tables is there by its name.
 
     `train_accuracy` is that of all training rows at the last epoch and a tenth of the training before it. At others it
     is that of the epoch's own batches, as the network saw them while it was trained, or NaN where its mix shows it no
@@ -93,30 +95,24 @@ def epoch_record(
         trained: the prior that the logits answer for; None where it is not known.
     """
     log_p = None if trained is None else for_own_prior(trained, test.logits, test.labels)
-    found = classification(test.logits, test.labels, counts, log_probabilities=log_p)
     outputs = Outputs(test.labels, test.logits, torch.tensor(counts), log_probabilities=log_p)
-    of_two = measures_of("two classes") if "two classes" in outputs.given else ()
-    pair = evaluate_all(outputs, [one.name for one in of_two])
-    record = Epoch(
-        epoch=epoch,
-        train_accuracy=train_accuracy,
-        train_loss=train_loss,
-        ratio=ratio,
-        test_accuracy=found.accuracy,
-        test_balanced_accuracy=found.balanced_accuracy,
-        many=found.many,
-        medium=found.medium,
-        few=found.few,
-        nll=found.nll,
-        ece=found.ece,
-        alignment=float(alignment(test.features, test.labels, max_rows=MOST_ROWS)) if geometry else math.nan,
-        class_uniformity=float(class_uniformity(test.features, test.labels)) if geometry else math.nan,
-        validation_accuracy=math.nan if validation is None else validation.accuracy(),
-        learning_rate=learning_rate,
-        seconds=seconds,
-    )
-    record.update(pair)  # type: ignore[typeddict-item]
-    return record
+    shown = measures_of("outcomes", *(("two classes",) if "two classes" in outputs.given else ()))
+    found = evaluate_all(outputs, [one.name for one in shown])
+    record = {
+        "epoch": epoch,
+        "train_accuracy": train_accuracy,
+        "train_loss": train_loss,
+        "ratio": ratio,
+        **{TESTED.get(name, name): value for name, value in found.items()},
+        "alignment": float(alignment(test.features, test.labels, max_rows=MOST_ROWS))
+        if geometry
+        else math.nan,
+        "class_uniformity": float(class_uniformity(test.features, test.labels)) if geometry else math.nan,
+        "validation_accuracy": math.nan if validation is None else validation.accuracy(),
+        "learning_rate": learning_rate,
+        "seconds": seconds,
+    }
+    return cast("Epoch", record)
 
 
 def read_history(path: Path) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder
 from midmix.measures import measures_of, shot_groups
+from midmix.measures.table import Table
 from midmix.methods import Method, Spec
 from midmix.mixing import Mix
 from midmix.models import build, describe, fit_normalization, replace_module
@@ -34,7 +35,7 @@ from midmix.training.callback import UNWATCHED, Callback
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit
 from midmix.training.health import Evidence, examine
-from midmix.training.history import REMEDY, Epoch, chosen_epochs, read_history
+from midmix.training.history import REMEDY, TESTED, Epoch, chosen_epochs, read_history
 from midmix.training.identity import differences, groups_digest, names_digest, rows_digest
 from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
@@ -462,12 +463,10 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
             "split_hash": record["split_hash"],
             "epoch_choice": choice,
             "epoch": int(row["epoch"]),
-            "accuracy": row["test_accuracy"],
-            "balanced_accuracy": row["test_balanced_accuracy"],
-            **{
-                name: row[name] for name in ("many", "medium", "few", "nll", "ece", "train_accuracy", "ratio")
-            },
-            **{one.name: row[one.name] for one in measures_of("two classes") if one.name in row},  # type: ignore[literal-required]
+            **_measured(row, "outcomes"),
+            "train_accuracy": row["train_accuracy"],
+            "ratio": row["ratio"],
+            **_measured(row, "two classes"),
             "network": record["network"],
             "parameters": record["parameters"],
             "seconds": record["seconds"],
@@ -475,6 +474,12 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
         }
         for choice, row in chosen_epochs(history).items()
     ]
+
+
+def _measured(epoch: Epoch, table: Table) -> dict[str, Any]:
+    """The measures of a table that an epoch has."""
+    names = {one.name: TESTED.get(one.name, one.name) for one in measures_of(table)}
+    return {name: value for name, column in names.items() if (value := epoch.get(column)) is not None}
 
 
 def load_model(folder: Path, *, trust: bool = False) -> tuple[nn.Module, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -21,13 +22,18 @@ def make_optimizer(model: nn.Module, settings: Settings, undecayed: Sequence[nn.
         undecayed: what is trained beside them, such as a loss's own parameters.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.dim() <= 1] + [*undecayed], "weight_decay": 0.0},
     ]
+    # One kernel for all weights of a group, where there is one: half the time for a small network on a processor.
+    fused = all(
+        p.device.type in ("cpu", "cuda") and p.is_floating_point() for g in groups for p in g["params"]
+    )
     if settings.optimizer == "sgd":
-        return SGD(groups, settings.learning_rate, settings.momentum, nesterov=settings.momentum > 0)
-    return AdamW(groups, settings.learning_rate)
+        momentum = settings.momentum
+        return SGD(groups, settings.learning_rate, momentum, nesterov=momentum > 0, fused=fused)
+    return AdamW(groups, settings.learning_rate, fused=fused)
 
 
 def make_schedule(optimizer: Optimizer, settings: Settings, steps_per_epoch: int) -> LambdaLR:

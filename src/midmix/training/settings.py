@@ -12,6 +12,7 @@ from midmix.numbers import is_real, is_whole
 
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
+EVALUATIONS = 50  # of a training that has as many epochs, unless it is told otherwise
 AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
 """What rows each is for."""
 LARGEST = 3e38
@@ -97,7 +98,10 @@ class Settings:
 
     @classmethod
     def for_kind(cls, kind: Literal["images", "features"], **given: Any) -> Settings:
-        """The defaults for rows of this kind and the network, save for what is given (None stands for the default)."""
+        """The defaults for rows of this kind and the network, save for what is given (None stands for the default).
+
+        A training of a hundred epochs or more is evaluated fifty to a hundred times, as much as a curve can show.
+        """
         known = {field.name for field in fields(cls)}
         for name in given:
             if name not in known:
@@ -105,7 +109,10 @@ class Settings:
         chosen = {name: value for name, value in given.items() if value is not None}
         defaults = DEFAULTS[kind]
         network = chosen.get("network", defaults["network"])
-        return cls(**{**defaults, **NETWORK_DEFAULTS.get(network, {}), **chosen})
+        found = {**defaults, **NETWORK_DEFAULTS.get(network, {}), **chosen}
+        if "evaluate_every" not in found and isinstance(found["epochs"], int):
+            found["evaluate_every"] = max(1, found["epochs"] // EVALUATIONS)
+        return cls(**found)
 
     @classmethod
     def for_rows(cls, data: Labelled, **given: Any) -> Settings:

@@ -18,7 +18,7 @@ class EpochSums:
         loss, ratio: sums over the steps of the mean loss and of λ.
         right, rows: clean rows of this process that were classified rightly, and all that were seen.
         last_ratio: λ of the last step that was taken.
-        waiting: what steps left since: loss, λ a row, which clean rows were right.
+        waiting: what steps left since: loss, λ a row, the clean rows' logits and labels where they are known.
 
     Example:
         >>> sums = EpochSums()
@@ -32,15 +32,13 @@ class EpochSums:
     right: float = 0.0
     rows: float = 0.0
     last_ratio: float = math.nan
-    waiting: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list, repr=False)
+    waiting: list[tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]] = field(
+        default_factory=list, repr=False
+    )
 
     def add(self, loss: Tensor, weight: Tensor, clean_logits: Tensor | None, labels: Tensor) -> None:
         """Of one step: its mean loss, the owners' shares `[R]`, and the clean rows' logits `[B, C]`, if known."""
-        right = None
-        if clean_logits is not None:
-            right = clean_logits.argmax(1) == labels
-            self.rows += len(labels)
-        self.waiting.append((loss, weight, right))
+        self.waiting.append((loss, weight, None if clean_logits is None else (clean_logits, labels)))
 
     def take(self, processes: int = 1) -> list[float]:
         """The losses of the steps that waited, of all processes together; added one by one, so that it is of no account
@@ -51,14 +49,17 @@ class EpochSums:
         if processes > 1:  # so that all of them stop where one must
             losses = reduce(losses, "mean")
         ratios = torch.stack([weight.double().mean() for _, weight, _ in self.waiting])
-        right = [rows for _, _, rows in self.waiting if rows is not None]
+        clean = [rows for _, _, rows in self.waiting if rows is not None]
         self.waiting = []
         values: list[float] = losses.double().tolist()
         for value, ratio in zip(values, ratios.tolist(), strict=True):
             self.loss += value
             self.ratio += ratio
             self.last_ratio = ratio
-        self.right += float(torch.cat(right).sum()) if right else 0.0
+        if clean:
+            logits, labels = (torch.cat(parts) for parts in zip(*clean, strict=True))
+            self.right += float((logits.argmax(1) == labels).sum())
+            self.rows += len(labels)
         return values
 
     def clean_accuracy(self, processes: int = 1, device: torch.device | None = None) -> float:
