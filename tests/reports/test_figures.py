@@ -38,7 +38,7 @@ CLASSES = Classes(["a", "b", "c", "d"], np.array([5, 50, 500, 1]))
 def test_confusion_is_the_mean_share_by_true_class(subject):
     table = confusion([subject], CLASSES).numbers
     expected = []
-    for _, labels, logits in subject.outputs:
+    for _, labels, logits, *_ in subject.outputs:
         mine = labels.numpy() == 2
         expected.append(100 * (logits.numpy().argmax(1)[mine] == 0).mean())
     cell = table[(table["true class"] == "c") & (table["predicted class"] == "a")]
@@ -49,7 +49,7 @@ def test_confusion_is_the_mean_share_by_true_class(subject):
 def test_margins_are_the_true_logit_minus_the_largest_other(subject):
     table = margins([subject], CLASSES, pd.DataFrame({"line": ["erm"], "margin_balance": [0.5]})).numbers
     expected = []
-    for _, labels, logits in subject.outputs:
+    for _, labels, logits, *_ in subject.outputs:
         rows = logits.double().numpy()[labels.numpy() == 1]
         expected.append((rows[:, 1] - np.delete(rows, 1, axis=1).max(axis=1)).mean())
     assert table.set_index("class")["margin"]["b"] == pytest.approx(np.mean(expected))
@@ -58,7 +58,7 @@ def test_margins_are_the_true_logit_minus_the_largest_other(subject):
 def test_distances_are_between_mean_directions(subject):
     numbers = centres([subject], CLASSES).numbers
     expected = []
-    for features, labels, _ in subject.outputs:
+    for features, labels, *_ in subject.outputs:
         unit = features.double().numpy() / np.linalg.norm(features.double().numpy(), axis=1, keepdims=True)
         means = np.stack([unit[labels.numpy() == c].mean(axis=0) for c in range(4)])
         means /= np.linalg.norm(means, axis=1, keepdims=True)
@@ -95,7 +95,7 @@ def test_identical_rows_are_a_point():
 
 
 def test_a_class_without_test_rows_has_no_numbers():
-    features, labels, logits = _output()
+    features, labels, logits, *_ = _output()
     seen = labels != 3
     subject = Subject(0, "x", [Output(features[seen], labels[seen], logits[seen])])
     assert sorted(accuracy_by_count([subject], CLASSES).numbers["class"]) == ["a", "b", "c"]

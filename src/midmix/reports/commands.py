@@ -64,6 +64,8 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
     kind: Literal["images", "features"] = "images" if len(about.get("shape", [0])) > 1 else "features"
     network = about.get("settings", {}).get("network")
     plain = {**_PLAIN, **Settings.for_kind(kind, network=network).as_dict()}
+    epochs = about.get("settings", {}).get("epochs")
+    plain["evaluate_every"] = Settings.for_kind(kind, network=network, epochs=epochs).evaluate_every
     # Of many features the default network depends on what is measured of them, so it is always named.
     plain["network"] = None if about.get("shape", [0])[0] >= FEWEST else Settings.for_kind(kind).network
     reading = {k: v for k, v in about.get("reading", {}).items() if k not in _NO_FLAGS}
