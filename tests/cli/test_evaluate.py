@@ -87,7 +87,7 @@ def test_features_are_found_by_their_names(midmix, trained, table):
 def test_a_record_of_old_says_nothing_of_its_reading(midmix, trained, table):
     path = trained / "run.json"
     record = json.loads(path.read_text())
-    for name in ("reading", "train_rows", "test_rows"):
+    for name in ("reading", "train_rows", "test_rows", "splits"):
         del record[name]
     path.write_text(json.dumps(record))
     outcome = midmix("evaluate", trained, table, "--test-fraction", 0.5)

@@ -80,7 +80,7 @@ def compare(
     tracking = Tracking.read(track, out)
     given = None if methods is None else parse_methods([text for text in methods.split(",") if text.strip()])
     loaded = data.load(source, **reading.options())
-    introduce(loaded)
+    introduce(loaded, split.splits)
     kind = loaded.train.kind
     lines = default_lines(kind) if given is None else given
     if given is not None and controls:

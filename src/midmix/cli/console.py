@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from midmix.data import Source
+from midmix.data import Source, Splits
 from midmix.training import Settings
 
 console = Console()
@@ -19,7 +19,7 @@ def note(text: str) -> None:
     aside.print(f"[dim]{escape(text)}[/dim]", highlight=False, soft_wrap=True)  # a path stays in one piece
 
 
-def introduce(source: Source) -> None:
+def introduce(source: Source, splits: Splits = "fixed") -> None:
     """What was read: rows, classes, and every choice that was made."""
     shape = "×".join(map(str, source.train.shape))
     note(
@@ -28,6 +28,10 @@ def introduce(source: Source) -> None:
     )
     for line in source.notes:
         note(line)
+    if source.drawn and splits == "drawn":
+        note(
+            "test split: that one gives the numbers of rows; each seed draws its own (--splits fixed: one for all)"
+        )
 
 
 def settings_for(source: Source, given: dict[str, Any]) -> Settings:

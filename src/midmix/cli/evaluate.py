@@ -18,6 +18,7 @@ from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
 from midmix.training import load_model, predict, predict_logits, preparation_of, run_rule
 from midmix.training.identity import rows_digest
+from midmix.training.split import with_test_rows_of
 
 
 def evaluate(
@@ -97,6 +98,8 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
                 "which it was trained on could be measured; leave out flags that differ, or give other rows in a file "
                 "of their own"
             )
+        if record["splits"] == "drawn":
+            loaded, _ = with_test_rows_of(loaded, record["seed"])
         return loaded, f"the {count} rows of {source} that were held out in training"
     return loaded, f"the {count} test rows of {source}"
 

@@ -133,6 +133,9 @@ class SplitFlags:
     ranks: Literal["drawn", "fixed"] = "drawn"
     "Its most frequent class, and so on: drawn with each seed, or in their order, as in published long-tailed sets."
 
+    splits: Literal["drawn", "fixed"] = "drawn"
+    "Where the source has no test split of its own: drawn by each seed, or one for all (with --search, always one)."
+
     validation: float = 0.0
     "Share of the training rows held out to choose an epoch by, beside the last."
 

@@ -50,7 +50,7 @@ def train(
     tracking = Tracking.read(track, out)
     line = Method.parse(method)
     loaded = data.load(source, **reading.options())
-    introduce(loaded)
+    introduce(loaded, split.splits)
     settings = settings_for(loaded, training.options())
     run = Run(line, seed, settings, **split.options())
     with claimed(out) as claim, interruptible() as stop, progress_of_runs(out) as watch:

@@ -59,6 +59,9 @@ class ProbeFlags:
     validation: float = 0.2
     "Share of the training rows of each fine class held out, by which the probes' regularisation is chosen."
 
+    splits: Literal["drawn", "fixed"] = "drawn"
+    "Where the source has no test split of its own: drawn by each seed, or one for all."
+
     finetune_epochs: Whole = 0
     "Epochs in which the whole network is then trained on the fine labels; 0 for none."
 
@@ -105,7 +108,7 @@ def transfer(
     options = reading.options()
     label = options.pop("label")
     loaded = load_grouped(source, **{**options, **asdict(groups), "fine": groups.fine or label})
-    introduce(loaded.source)
+    introduce(loaded.source, probes.splits)
     sizes = loaded.hierarchy.sizes()
     fewest, most = int(sizes.min()), int(sizes.max())
     note(f"{len(sizes)} groups of {fewest if fewest == most else f'{fewest} to {most}'} classes")

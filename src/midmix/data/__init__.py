@@ -12,6 +12,7 @@ from midmix.data.load import from_arrays, load, place_of
 from midmix.data.long_tail import Profile, Ranks, long_tailed, profile_counts
 from midmix.data.options import Options
 from midmix.data.readers import READERS, Place, Reader
+from midmix.data.redraw import Splits, redrawn
 from midmix.data.split import split_hash, validation_split
 from midmix.data.tables.column import TableColumn
 from midmix.data.unlabelled import Unlabelled, load_unlabelled
@@ -39,6 +40,7 @@ __all__ = [
     "RawSplit",
     "Reader",
     "Source",
+    "Splits",
     "TableColumn",
     "TablePreparation",
     "Unlabelled",
@@ -56,6 +58,7 @@ __all__ = [
     "long_tailed",
     "place_of",
     "profile_counts",
+    "redrawn",
     "split_hash",
     "validation_split",
     "views_of",

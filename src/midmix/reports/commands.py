@@ -11,8 +11,15 @@ from midmix.data.encoded_features import FEWEST
 from midmix.methods import Method
 from midmix.training.settings import Settings
 
-_SPLIT = ("imbalance", "profile", "ranks", "validation")
-_PLAIN = {"profile": "exp", "ranks": "drawn", "validation": 0.0, "skip_broken": False, "prepare": True}
+_SPLIT = ("imbalance", "profile", "ranks", "splits", "validation")
+_PLAIN = {
+    "profile": "exp",
+    "ranks": "drawn",
+    "splits": "drawn",
+    "validation": 0.0,
+    "skip_broken": False,
+    "prepare": True,
+}
 """What goes without saying beside the settings."""
 _NO_FLAGS = ("source", "seed")
 """Of how a source was read: `midmix train --seed` is that of the run."""
@@ -71,6 +78,8 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
     reading = {k: v for k, v in about.get("reading", {}).items() if k not in _NO_FLAGS}
     said = {"ranks": "fixed", **about}  # of records from before there were drawn ones
     split = {name: said[name] for name in _SPLIT if name in said}
+    if split.get("splits") == "own":
+        split.pop("splits")
     if split.get("imbalance") is None:
         split.pop("profile", None)
         split.pop("ranks", None)

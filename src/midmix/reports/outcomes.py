@@ -60,10 +60,17 @@ def tested_runs(comparison: Comparison) -> TestedRuns:
     for run in comparison.runs:
         if run.output is None or run.output.logits is None:
             continue
-        outputs = Outputs(run.output.labels.long(), run.output.logits, torch.from_numpy(run.counts))
+        outputs = Outputs(
+            run.output.labels.long(),
+            run.output.logits,
+            torch.from_numpy(run.counts),
+            log_probabilities=run.output.log_probabilities,  # whose likelihood the results hold
+        )
         key = RunKey(run.seed, str(run.about.get("split_hash", "")))
         # Records of old name no test rows; all seeds of a comparison shared one split then.
         rows = str(run.about.get("test_rows", ""))
+        if run.about.get("splits") == "drawn":
+            rows += f", seed {run.seed}"
         found[run.line][key] = Tested(outputs, rows, pool_of(run.about))
     return found
 

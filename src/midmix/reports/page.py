@@ -132,6 +132,7 @@ def facts(comparison: Comparison) -> list[tuple[str, list[str]]]:
         ("Network", [f"{network}, {int(parameters):,} parameters" for network, parameters in networks]),
         ("Training rows", list(dict.fromkeys(map(_drawn, runs)))),
         ("Seeds", [", ".join(map(str, sorted(results["seed"].unique())))]),
+        ("Test rows", list(dict.fromkeys(map(_tested, runs)))),
         ("Split by seed", [f"{seed}: {split}" for seed, split in splits.itertuples(index=False)]),
         ("Hardware", _distinct(runs, "hardware")),
         ("Versions", _pairs(runs, "versions")),
@@ -202,6 +203,15 @@ def _drawn(run: Run) -> str:
         else f"imbalance {imbalance:g}, profile {run.about['profile']}, ranks {run.about.get('ranks', 'fixed')}"
     ]
     return ", ".join([*parts, f"{validation:g} of them held out for validation"] if validation else parts)
+
+
+def _tested(run: Run) -> str:
+    """Whose test rows a run has."""
+    return {
+        "own": "the source's own test split",
+        "fixed": "one split for all seeds",
+        "drawn": "drawn from the source's rows, anew by each seed",
+    }[str(run.about.get("splits", "fixed"))]
 
 
 def _pairs(runs: list[Run], key: str) -> list[str]:

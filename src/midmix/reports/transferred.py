@@ -92,6 +92,8 @@ class Transferred:
             labels = output.labels.long()
             # The first run's record names the rows' digest, but the untrained encoder has no record.
             rows = hashlib.sha256(labels.numpy().tobytes()).hexdigest()
+            if self.comparison.about.get("splits") == "drawn":
+                rows += f", seed {one.key.seed}"
             found[one.line][one.key] = Tested(Outputs(labels, output.logits, counts), rows, pool)
         return found
 

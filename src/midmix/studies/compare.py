@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from midmix.data import Ranks, Source
+from midmix.data import Ranks, Source, Splits
 from midmix.errors import InputError, RunsFailedError
 from midmix.methods import Method
 from midmix.studies.runner import RUNS, Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
@@ -57,6 +57,7 @@ def compare(
     profile: Literal["exp", "step"] = "exp",
     validation: float = 0.0,
     ranks: Ranks = "drawn",
+    splits: Splits = "drawn",
     search: int = 0,
     jobs: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -79,6 +80,8 @@ def compare(
         settings: how each network is trained.
         seeds: how many.
         imbalance, profile, validation, ranks: as `draw_split` takes them; published long-tailed sets have fixed ranks.
+        splits: whether each seed tests on rows of its own, where the source has no test split. With a search they are
+            fixed, or what is tuned on one seed's training rows would be tested on some of them in another.
         search: how many draws over rate, decay, length and the method's options each line is tuned by, see
             `midmix.studies.search`; 0 tunes nothing. Needs Optuna (`midmix[search]`).
         jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
@@ -103,7 +106,10 @@ def compare(
         [['erm', 0, 'last'], ['erm', 0, 'test_oracle'], ['am-mixup', 0, 'last'], ['am-mixup', 0, 'test_oracle']]
     """
     check_seeds(seeds)
-    template = Run(lines[0], 0, settings, imbalance, profile, validation, ranks=ranks)
+    if search and source.drawn and splits == "drawn":
+        splits = "fixed"
+        say("test split: one for all seeds, as every line is tuned once, on rows that no seed may test on")
+    template = Run(lines[0], 0, settings, imbalance, profile, validation, ranks=ranks, splits=splits)
     first = [replace(template, method=line) for line in lines]
     check_runs(first, source)
     options = RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part)

@@ -21,7 +21,7 @@ KEYS = ("sets", "methods", "options", "settings", "seeds", "search", "measures",
 READING = tuple(
     field.name for field in fields(Options) if field.name not in ("coarse", "seed", "prepare", "known")
 )
-SPLIT = ("imbalance", "profile", "ranks", "validation")
+SPLIT = ("imbalance", "profile", "ranks", "splits", "validation")
 SETTINGS = tuple(field.name for field in fields(Settings))
 _COLUMNS = ("features", "keep", "exclude")
 _PLACE = re.compile(r"\{(\w+)\}")

@@ -22,6 +22,8 @@ from midmix.training.run import Run, check_runs
 from midmix.training.settings import Settings
 
 RECORD, SETS = "study.json", "sets"
+DRAWN: dict[str, Any] = {"ranks": "drawn", "splits": "drawn"}
+"""Of a set's split, where the file does not say otherwise."""
 
 
 def study(
@@ -85,7 +87,7 @@ def study(
         source = sources[_key(one)]
         compare(
             source, grid.methods, folder / SETS / one.name, how,
-            seeds=grid.seeds, search=grid.search, jobs=jobs, watch=told, say=say, **{"ranks": "drawn", **one.split},
+            seeds=grid.seeds, search=grid.search, jobs=jobs, watch=told, say=say, **{**DRAWN, **one.split},
         )  # fmt: skip
     return gather_study(grid, folder)
 
@@ -138,7 +140,7 @@ def _checked(grid: Grid, one: GridSet, sources: dict[str, Source]) -> Settings:
             sources[_key(one)] = load(one.source, **one.reading)
         source = sources[_key(one)]
         settings = Settings.for_rows(source.train, **one.settings)
-        template = Run(grid.methods[0], 0, settings, **{"ranks": "drawn", **one.split})
+        template = Run(grid.methods[0], 0, settings, **{**DRAWN, **one.split})
         check_runs([replace(template, method=method) for method in grid.methods], source)
     except InputError as error:
         raise InputError(f"set {one.name}: {error}") from error

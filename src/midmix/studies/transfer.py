@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from midmix.data import Grouped, Source
+from midmix.data import Grouped, Source, Splits
 from midmix.errors import InputError, RunsFailedError
 from midmix.files import atomic_write, read_json
 from midmix.losses import loss
@@ -219,6 +219,7 @@ def transfer(
     *,
     seeds: int = 3,
     validation: float = 0.2,
+    splits: Splits = "drawn",
     finetune_epochs: int = 0,
     jobs: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -240,6 +241,7 @@ def transfer(
         settings: how each encoder is trained.
         seeds: how many.
         validation: share of the training rows of each fine class held out, above 0.
+        splits: as `compare` takes them.
         finetune_epochs: see `Transfer`.
         jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
 
@@ -262,7 +264,7 @@ def transfer(
     for line in lines:
         if line.baseline is not None:
             raise InputError(f"{line}: learns no features, which is what transfer measures; leave it out")
-    template = Run(lines[0], 0, settings, validation=validation, groups=grouped.hierarchy)
+    template = Run(lines[0], 0, settings, validation=validation, groups=grouped.hierarchy, splits=splits)
     everything = (*lines, *_bounds(lines))
     runs = [
         replace(template, method=line, seed=seed, groups=None if line == UPPER else template.groups)

@@ -56,14 +56,18 @@ def groups_digest(groups: Hierarchy) -> str:
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What a file says of a run and what we would say, where the two differ: one text for each name.
 
-    A setting that a file does not name came later than the file, and stood at its default. Rows that it does not name
-    were not written down in its time; they are not held against it.
+    A setting that a file does not name came later than the file, and stood at its default, as test splits did, one for
+    all seeds. Rows that it does not name were not written down in its time; they are not held against it.
 
     Example:
         >>> differences({"epochs": 5}, {"epochs": 6, "optimizer": "sgd", "train_rows": "2 rows"})
         ['epochs is 5 there and 6 here']
     """
-    unsaid = {**Settings().as_dict(), **{name: ours[name] for name in _LATER if name in ours}}
+    unsaid = {
+        **Settings().as_dict(),
+        "splits": "fixed",
+        **{name: ours[name] for name in _LATER if name in ours},
+    }
     theirs = {**{name: value for name, value in unsaid.items() if name in ours}, **theirs}
     return [
         f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"

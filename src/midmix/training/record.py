@@ -39,6 +39,7 @@ class RunRecord:
         classes: their names.
         class_counts: training rows of each.
         imbalance, profile, ranks, validation: as `draw_split` takes them.
+        splits: whose test rows: the source's "own", or drawn from its rows, for all seeds "fixed" or "drawn" by each.
         shot_rule: how the classes were put into shots.
         shots: the class indices of each shot.
         split_hash: of the rows that were drawn.
@@ -78,6 +79,7 @@ class RunRecord:
     profile: Literal["exp", "step"] = "exp"
     ranks: Literal["fixed", "drawn"] = "fixed"
     validation: float = 0.0
+    splits: Literal["own", "fixed", "drawn"] = "fixed"
     shot_rule: str = ""
     shots: dict[str, list[int]] = field(default_factory=dict)
     train_rows: str | None = None

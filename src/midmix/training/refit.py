@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from midmix.data import Source
+from midmix.data import Source, Splits
 from midmix.errors import InputError
 from midmix.methods import Method
 from midmix.training.history import Epoch, read_history
@@ -115,7 +115,8 @@ def _run_of(record: dict[str, Any], folder: Path) -> Run:
     known = Settings().as_dict()
     settings = Settings(**{name: value for name, value in record["settings"].items() if name in known})
     parts = {name: record[name] for name in ("imbalance", "profile", "ranks", "validation")}
-    return Run(method, record["seed"], settings, **parts)
+    splits: Splits = "drawn" if record["splits"] == "drawn" else "fixed"
+    return Run(method, record["seed"], settings, splits=splits, **parts)
 
 
 def _rows(of: dict[str, Any]) -> dict[str, Any]:

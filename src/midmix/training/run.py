@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from midmix.data import Hierarchy, Labelled, LabelledFeatures, Ranks, Source
+from midmix.data import Hierarchy, Labelled, LabelledFeatures, Ranks, Source, Splits
 from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder
@@ -65,7 +65,7 @@ class Run:
         method: what is trained, and how.
         seed: of the split, the network's weights, and all draws in training.
         settings: how the network is trained.
-        imbalance, profile, ranks, validation, groups: as `draw_split` takes them.
+        imbalance, profile, ranks, validation, groups, splits: as `draw_split` takes them.
         tuned: what a search chose for this method, to be set in place of its options and of the settings.
 
     Example:
@@ -81,6 +81,7 @@ class Run:
     validation: float = 0.0
     groups: Hierarchy | None = None
     ranks: Ranks = "fixed"
+    splits: Splits = "fixed"
     tuned: Tuned | None = None
 
     @property
@@ -115,6 +116,7 @@ class Run:
             # Without an imbalance a profile is of no account.
             **({} if self.imbalance is None else {"profile": self.profile, "ranks": self.ranks}),
             "validation": self.validation,
+            **({"splits": self.splits} if source.drawn else {}),
             **({"code": [asdict(code) for code in found]} if (found := self.code()) else {}),
             **({} if self.tuned is None else {"search_draws": self.tuned.draws}),
             **self.settings.as_dict(),
@@ -135,6 +137,7 @@ class Run:
             validation=self.validation,
             groups=self.groups,
             ranks=self.ranks,
+            splits=self.splits,
         )
 
     def network(self, split: Split) -> nn.Module:
@@ -264,6 +267,7 @@ def write_run(
         "profile": run.profile,
         "ranks": run.ranks,
         "validation": run.validation,
+        "splits": run.splits if source.drawn else "own",
         "shot_rule": shots.rule,
         "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
         "split_hash": split.hash,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-ORDER, DRAWS, TORCH, LOSS = 0, 1, 1000, 2000
-"""Streams: the order of rows (with the epoch), the draws of a process (plus its rank), torch's own (plus its rank), and
-the first weights of what a loss learns."""
+ORDER, DRAWS, TORCH, LOSS, TEST_ROWS = 0, 1, 1000, 2000, 3000
+"""Streams: the order of rows (with the epoch), the draws of a process (plus its rank), torch's own (plus its rank), the
+first weights of what a loss learns, and the test rows of a source that has no test split of its own."""
 
 
 def stream(seed: int, *parts: int) -> int:

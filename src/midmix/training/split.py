@@ -12,13 +12,16 @@ from midmix.data import (
     Hierarchy,
     Labelled,
     Source,
+    Splits,
     TableColumn,
     long_tailed,
+    redrawn,
     split_hash,
     validation_split,
 )
 from midmix.data.content import content_order
 from midmix.errors import InputError
+from midmix.training.seeds import TEST_ROWS, stream
 
 if TYPE_CHECKING:
     from midmix.data import Preparation
@@ -53,13 +56,15 @@ def draw_split(
     validation: float = 0.0,
     groups: Hierarchy | None = None,
     ranks: Literal["fixed", "drawn"] = "fixed",
+    splits: Splits = "fixed",
 ) -> Split:
     """Draws a run's rows from a source, without replacement.
 
     Validation rows are drawn first, a share of every class; then, where `imbalance` is given, the long-tailed
-    subsample from what is left. The test rows are the source's own, the same for every seed. Features of a table's
-    columns are made last, by what the training rows that are left say of them; then training rows of features are put
-    into an order of their contents, so that the same table in another order is trained on alike.
+    subsample from what is left. The test rows are the source's own, the same for every seed; where it has none,
+    `splits` "drawn" draws them anew for each seed. Features of a table's columns are made last, by what the training
+    rows that are left say of them; then training rows of features are put into an order of their contents, so that the
+    same table in another order is trained on alike.
 
     Args:
         source: labelled training and test data.
@@ -68,6 +73,8 @@ def draw_split(
         profile: how the counts fall from the first class to the last, "exp" or "step".
         validation: share of the training rows held out to choose an epoch by; 0 for none.
         ranks: which class is the largest, and so on: the order of the classes, "fixed", or "drawn" from the seed.
+        splits: of a source without a test split of its own: whether its test rows are the same for every seed, "fixed",
+            or "drawn" from the seed; of others no matter.
         groups: label the rows, once they are drawn by their own labels, with the groups of these.
 
     Raises:
@@ -81,6 +88,10 @@ def draw_split(
     """
     if not len(source.train):
         raise InputError(f"{source.name}: has no training rows")
+    drawn_anew: tuple[Tensor, ...] = ()
+    if splits == "drawn" and source.drawn:
+        source, test_rows = with_test_rows_of(source, seed)
+        drawn_anew = (test_rows,)
     rows = torch.arange(len(source.train))
     held_out = rows[:0]
     if validation:
@@ -103,10 +114,15 @@ def draw_split(
     label = (lambda data: data) if groups is None else groups.coarsened
     train, test = label(source.train.select(rows)), label(source.test)
     out = label(source.train.select(held_out)) if validation else None
-    found = Split(train=train, test=test, validation=out, hash=split_hash(rows, held_out))
+    found = Split(train=train, test=test, validation=out, hash=split_hash(rows, held_out, *drawn_anew))
     if source.table:
         found = _prepared(found, source.table)
     return replace(found, train=_in_order(found.train))
+
+
+def with_test_rows_of(source: Source, seed: int) -> tuple[Source, Tensor]:
+    """A source without a test split of its own, with that of a run of this seed; see `midmix.data.redrawn`."""
+    return redrawn(source, seed=stream(seed, TEST_ROWS))
 
 
 def _prepared(split: Split, table: tuple[TableColumn, ...]) -> Split:
