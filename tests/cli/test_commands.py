@@ -47,6 +47,22 @@ def test_compare_writes_results_and_report_and_prints_the_table(midmix, table, t
     assert [path.stat().st_mtime_ns for path in models] == before, "finished runs are not run again"
 
 
+def test_a_run_that_was_cut_short_is_told_the_command_that_trains_it_longer(midmix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    how = ("--method", "erm", "--imbalance", 10, "--epochs", 6, "--seed", 1)
+    outcome = midmix("train", "digits", *how, "--out", "short")
+    assert outcome.code == 0, outcome.err
+    assert "training has not converged" in outcome.out
+    found = outcome.out[outcome.out.index("midmix train digits") :]
+    command = shlex.split(found[: found.index("--out again") + len("--out again")].replace("\\\n", " "))
+    again = midmix(*command[1:])
+    assert again.code == 0, again.err
+    before, after = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("short", "again"))
+    assert after["settings"] == {**before["settings"], "epochs": 12}
+    for same in ("method", "seed", "imbalance", "ranks", "splits", "split_hash"):
+        assert after[same] == before[same]
+
+
 def test_compare_ends_with_a_verdict_whose_command_trains_the_same_way(midmix, table, tmp_path):
     outcome = midmix("compare", table, "--methods", "mixup,erm", "--seeds", 2, "--epochs", 3, "--width", 8,
                      "--jobs", 1, "--out", tmp_path / "out")  # fmt: skip

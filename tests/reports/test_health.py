@@ -50,6 +50,26 @@ def test_a_sign_names_its_lines_its_runs_and_what_to_do(examined):
     assert "To do: train longer." in text
 
 
+def test_a_remedy_that_is_a_setting_comes_with_the_command(examined):
+    path = next(
+        path for path in sorted(examined.glob("runs/*/run.json")) if json.loads(path.read_text())["health"]
+    )
+    about = json.loads(path.read_text())
+    about["health"] = [{**FOUND, "change": {"epochs": 24}}]
+    path.write_text(json.dumps({**about, "source": "<b>my data", "reading": {}}))
+    found = health_of(read_comparison(examined))
+    (sign,) = found.signs
+    command = list(sign.command)
+    assert command[:5] == ["midmix", "train", "<b>my data", "--method", "am-mixup+ldam"]
+    assert command[command.index("--epochs") + 1] == "24"
+    assert command[-4:] == ["--seed", "1", "--out", "again"]
+    assert "&#39;&lt;b&gt;my data&#39; --method" in shown(found)
+    console = Console(width=60, force_terminal=False)
+    with console.capture() as capture:
+        console.print(terminal_health(found.signs))
+    assert "midmix train '<b>my data' --method am-mixup+ldam \\\n" in capture.get()
+
+
 def test_the_page_shows_it_escaped_with_every_rule(examined):
     section = shown(health_of(read_comparison(examined)))
     assert "am-mixup+ldam (1 of 2 runs)" in section

@@ -13,7 +13,6 @@ import torch
 
 from midmix.data import Source
 from midmix.training.health import RULES, Evidence, examine
-from midmix.training.health.features import variance_between
 from midmix.training.history import Epoch
 from midmix.training.predict import Predictions
 
@@ -87,28 +86,6 @@ def test_features_that_know_nothing():
     assert rules_of(evidence(mixed, noise, on_features=True)) == ["weak_features"]
     assert rules_of(evidence(mixed, noise)) == [], "the input was mixed"
     assert rules_of(evidence([epoch(1, ratio=1.0)], noise, on_features=True)) == [], "nothing was mixed"
-
-
-def test_the_share_of_variance_between_classes_is_that_of_a_plain_loop():
-    draw = torch.Generator().manual_seed(1)
-    labels = torch.tensor([0, 0, 0, 2, 2, 2, 2, 1])
-    features = torch.randn(8, 5, generator=draw) + labels[:, None]
-    unit = features.double() / features.double().norm(dim=1, keepdim=True)
-    within = sum(
-        float((unit[row] - unit[labels == labels[row]].mean(0)).square().sum()) for row in range(len(labels))
-    )
-    total = sum(float((row - unit.mean(0)).square().sum()) for row in unit)
-    # Class 3 has no rows, and is none of the K.
-    assert variance_between(features, labels, 4) == pytest.approx(1 - (within / (8 - 3)) / (total / (8 - 1)))
-
-
-def test_features_of_noise_have_none_of_their_variance_between_classes_on_average():
-    draw = torch.Generator().manual_seed(2)
-    labels = torch.arange(20).repeat(3)
-    found = [variance_between(torch.randn(60, 10, generator=draw), labels, 20) for _ in range(200)]
-    assert abs(sum(found) / len(found)) < 0.01, "three rows a class are enough, freed of the bias"
-    assert variance_between(torch.ones(60, 10), labels, 20) == 0, "one point"
-    assert math.isnan(variance_between(torch.eye(4), torch.arange(4), 4)), "a row a class says nothing"
 
 
 def test_training_that_still_rises():

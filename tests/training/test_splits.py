@@ -62,7 +62,7 @@ def test_a_test_split_of_its_own_is_never_drawn_anew():
     x, y = np.eye(6, dtype=np.float32), [0, 1, 2, 0, 1, 2]
     source = from_arrays(x, y, x, y)
     both = [draw_split(source, seed=5, splits=splits) for splits in ("drawn", "fixed")]
-    assert both[0].test.inputs.equal(both[1].test.inputs)
+    assert rows_of(both[0].test) == rows_of(both[1].test)
     assert both[0].hash == both[1].hash
     run = Run(Method.parse("erm"), 0, Settings(network="mlp-8"), splits="drawn")
     assert "splits" not in run.specification(source)
@@ -93,7 +93,7 @@ def test_rows_of_another_kind_are_refused_with_the_way_out(numbered):
             return 3
 
     own = Own()
-    strange = replace(numbered, train=replace(numbered.train, inputs=own))  # type: ignore[arg-type]
+    strange = replace(numbered, train=replace(numbered.train, inputs=own))
     with pytest.raises(InputError, match="--splits fixed"):
         redrawn(strange, seed=0)
 

@@ -72,6 +72,11 @@ def train(
             ),
             highlight=False,
         )
+        if finding.get("change"):
+            from midmix.reports.commands import Command  # matplotlib takes a second
+            from midmix.reports.health import repeated
+
+            console.print(Command(repeated(record, finding)), highlight=False, crop=False)
     kept = (
         f"Model: {out / MODEL}"
         if (out / MODEL).is_file()

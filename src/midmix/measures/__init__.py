@@ -46,6 +46,7 @@ from midmix.measures.two_classes import (
     threshold_curve,
 )
 from midmix.measures.uniformity import uniformity_wi
+from midmix.measures.variance_between import variance_between
 from midmix.measures.within_classes import alignment, alignment_wi
 from midmix.measures.within_groups import GroupReport, within_groups
 
@@ -100,5 +101,6 @@ __all__ = [
     "shot_groups",
     "threshold_curve",
     "uniformity_wi",
+    "variance_between",
     "within_groups",
 ]

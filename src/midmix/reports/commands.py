@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
 from midmix.data.encoded_features import FEWEST
 from midmix.methods import Method
 from midmix.training.settings import Settings
@@ -177,6 +180,16 @@ def paste(arguments: Sequence[str], width: int | None = None) -> str:
         else:
             lines.append(f"    {unit}")
     return " \\\n".join(lines)
+
+
+class Command:
+    """A command for ``rich``, broken where a shell lets it go on, when it learns the terminal's width."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = command
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(paste(self.command, options.max_width), style="cyan", no_wrap=True, overflow="ignore")
 
 
 def _flag(name: str, value: object) -> list[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from midmix.reports.comparison import Comparison
+from midmix.reports.commands import Command, flags_of, source_of, train_command
+from midmix.reports.comparison import Comparison, Run
+from midmix.reports.lines import method_of
 from midmix.training.health import RULES
 
 
@@ -22,12 +26,15 @@ class Sign:
         lines: the lines concerned, with how many of their runs.
         seen: what was seen in the first of these runs.
         remedy: what to do.
+        command: the first of these runs once more, with the settings that the rule asks for; empty where it asks for
+            none.
     """
 
     heading: str
     lines: tuple[str, ...]
     seen: str
     remedy: str
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,24 +54,46 @@ class Health:
 def health_of(comparison: Comparison) -> Health:
     """What stands in the records of the runs; those of old, which nobody looked at, are passed over."""
     runs = [run for run in comparison.runs if run.about.get("health") is not None]
-    found: dict[str, list[tuple[str, int, dict[str, str]]]] = {}
+    found: dict[str, list[tuple[Run, dict[str, Any]]]] = {}
     for run in runs:
         for finding in run.about["health"]:
-            found.setdefault(str(finding["rule"]), []).append((run.line, run.seed, finding))
+            found.setdefault(str(finding["rule"]), []).append((run, finding))
     signs = []
     for entries in found.values():
-        lines = {line: [one for one, *_ in entries].count(line) for line, *_ in entries}
+        lines = dict(Counter(run.line for run, _ in entries))
         of = {line: sum(run.line == line for run in runs) for line in lines}
-        line, seed, first = entries[0]
+        worst, first = entries[0]
         signs.append(
             Sign(
                 str(first["heading"]),
                 tuple(f"{name} ({count} of {_runs(of[name])})" for name, count in lines.items()),
-                f"{line}, seed {seed}: {first['seen']}",
+                f"{worst.line}, seed {worst.seed}: {first['seen']}",
                 str(first["remedy"]),
+                tuple(repeated(worst.about, first)),
             )
         )
     return Health(signs, len(runs))
+
+
+def repeated(about: Mapping[str, Any], finding: Mapping[str, Any]) -> list[str]:
+    """The command that does a run once more with the settings that a finding asks for; empty where it asks for none.
+
+    Args:
+        about: the run's record.
+        finding: one of its `health`.
+
+    Example:
+        >>> about = {"method": "erm", "seed": 3, "source": "digits", "splits": "drawn", "settings": {"epochs": 6}}
+        >>> from midmix.reports.commands import paste
+        >>> paste(repeated(about, {"change": {"epochs": 12}}))
+        'midmix train digits --method erm --epochs 12 --seed 3 --out again'
+    """
+    change = finding.get("change")
+    if not change or about.get("groups"):  # `midmix train` knows no groups of classes
+        return []
+    changed = {**about, "settings": {**about.get("settings", {}), **change}}
+    flags = [*flags_of(changed), "--seed", str(about["seed"]), "--out", "again"]
+    return train_command(source_of(about), method_of(dict(about)), flags)
 
 
 def terminal_health(signs: Sequence[Sign]) -> RenderableType:
@@ -82,6 +111,8 @@ def terminal_health(signs: Sequence[Sign]) -> RenderableType:
     for sign in signs:
         parts.append(Text(f"{sign.heading}: ", style="yellow").append(", ".join(sign.lines), style="default"))
         parts.append(Padding(Text(f"{sign.seen}. To do: {sign.remedy}."), (0, 0, 0, 2)))
+        if sign.command:
+            parts.append(Command(sign.command))
     return Group(*parts)
 
 

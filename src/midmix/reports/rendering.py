@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from midmix.files import atomic_write
 from midmix.reports import theme
+from midmix.reports.commands import paste
 from midmix.reports.drawing import Drawing, Published, publish, shorten
 
 
@@ -37,6 +38,7 @@ def environment() -> Environment:
     )
     found.filters["markup"] = Markup
     found.filters["shorten"] = shorten
+    found.filters["paste"] = paste
     return found
 
 

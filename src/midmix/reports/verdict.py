@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from midmix.reports.cells import LEAST_ROWS, LEVEL
 from midmix.reports.columns import Column, outcome_columns
-from midmix.reports.commands import paste, train_command
+from midmix.reports.commands import Command, train_command
 from midmix.reports.lines import baseline_of
 from midmix.reports.outcomes import TestedRuns
 from midmix.reports.pairs import Difference, Pairs, pairs_of
@@ -129,6 +129,7 @@ def verdict_of(
         >>> found = verdict_of(runs, source="digits")
         >>> found.findings[0].line, found.findings[0].wins
         ('mixup', True)
+        >>> from midmix.reports.commands import paste
         >>> print(paste(found.next[0].command))
         midmix train digits --method mixup
     """
@@ -188,6 +189,7 @@ def terminal_verdict(
     Example:
         >>> runs = pd.DataFrame({"method": ["erm", "mixup"], "seed": 0, "split_hash": "a", "epoch_choice": "last",
         ...     "accuracy": [0.5, 0.7]})
+        >>> from rich.console import Console
         >>> console = Console(width=80, force_terminal=False)
         >>> with console.capture() as capture:
         ...     console.print(terminal_verdict(runs, source="digits"))
@@ -213,18 +215,8 @@ def in_terminal(found: Verdict) -> RenderableType:
         parts.append(Padding(Text(" ".join(filter(None, (finding.text, finding.costs)))), (0, 0, 0, 2)))
     parts.append(Text(found.note, style="dim"))
     for step in found.next:
-        parts += [Text(f"\n{step.why}"), _Command(step.command)]
+        parts += [Text(f"\n{step.why}"), Command(step.command)]
     return Group(*parts)
-
-
-class _Command:
-    """Breaks a command where a shell lets it go on, when it learns the terminal's width."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.command = command
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(paste(self.command, options.max_width), style="cyan", no_wrap=True, overflow="ignore")
 
 
 def _finding(pairs: Pairs, every: Sequence[Pairs], aims: Mapping[str, str]) -> Finding:

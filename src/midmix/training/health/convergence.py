@@ -18,7 +18,8 @@ HEADROOM, TRAIN_HEADROOM = 0.05, 0.02
     "training has not converged",
     states="Accuracy on clean training rows is below 98 % and rose, over the last tenth of the training or what of "
     "it was evaluated, by more than a point a tenth.",
-    remedy="train longer (--epochs), or with a higher learning rate",
+    remedy="train twice as long, and all lines alike (--epochs), or with a higher learning rate (--learning-rate)",
+    change=lambda evidence: {"epochs": 2 * evidence.trained[-1]["epoch"]},
 )
 def not_converged(evidence: Evidence) -> str | None:
     """The learning rate falls to 0 by then, so that what still rises was cut short."""

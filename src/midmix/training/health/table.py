@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +98,7 @@ class Rule:
         states: the whole rule, in words.
         remedy: what to do.
         see: what was seen, in words with figures; None for a healthy run.
+        change: settings with which the run is to be repeated, where the remedy says so.
     """
 
     name: str
@@ -105,16 +106,21 @@ class Rule:
     states: str
     remedy: str
     see: Callable[[Evidence], str | None]
+    change: Callable[[Evidence], Mapping[str, Any]] = lambda evidence: {}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found in a run: plain data, as it stands in the record."""
+    """What a rule found in a run: plain data, as it stands in the record.
+
+    `change` are settings with which the run is to be repeated; empty where the remedy is another.
+    """
 
     rule: str
     heading: str
     seen: str
     remedy: str
+    change: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields."""
@@ -130,12 +136,17 @@ installed packages, each of which names a `Rule`."""
 
 
 def declare(
-    name: str, heading: str, *, states: str, remedy: str
+    name: str,
+    heading: str,
+    *,
+    states: str,
+    remedy: str,
+    change: Callable[[Evidence], Mapping[str, Any]] = lambda evidence: {},
 ) -> Callable[[Callable[[Evidence], str | None]], Callable[[Evidence], str | None]]:
     """A decorator that registers one of ours."""
 
     def keep(see: Callable[[Evidence], str | None]) -> Callable[[Evidence], str | None]:
-        RULES.register(name=name)(Rule(name, heading, states, remedy, see))
+        RULES.register(name=name)(Rule(name, heading, states, remedy, see, change))
         return see
 
     return keep
@@ -155,7 +166,7 @@ def examine(evidence: Evidence) -> list[Finding]:
     """
     rules = [RULES.find(name) for name in RULES.names()]
     return [
-        Finding(rule.name, rule.heading, seen, rule.remedy)
+        Finding(rule.name, rule.heading, seen, rule.remedy, dict(rule.change(evidence)))
         for rule in rules
         if (seen := rule.see(evidence)) is not None
     ]
