@@ -116,6 +116,7 @@ def test_the_terminal_never_cuts_a_number(results, width):
     assert "…" not in text
     assert "overall %" in text
     assert "few %" in text
+    assert "Brier" not in text, "a measure of two classes, which nothing leaves out here"
 
 
 def test_the_terminal_says_why_there_is_no_difference(results):

@@ -73,7 +73,8 @@ class _Headline:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         left_out: list[str] = []
         table = self._table(left_out)
-        for heading in self.dropped:
+        there = {column.heading for column in self.columns}
+        for heading in (one for one in self.dropped if one in there):
             if Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
                 break
             left_out.append(heading)
