@@ -8,7 +8,9 @@ all normal: what a seed's training does to all rows and to a class, the row's ow
 share part of the seed and of the row, as real ones do. The loss is log(1 + exp(-score)). The truth, what a new seed
 gives on a new row, is had in closed form or by quadrature. Each repetition draws seeds *and* rows anew.
 
-    python benchmarks/coverage.py [--repetitions 1000]
+Two protocols: all seeds are tested on the same rows, or each draws its test rows, two fifths, from one table.
+
+    python benchmarks/coverage.py [--repetitions 1000] [--seeds 3 5 10]
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from midmix.studies.statistics import Interval, crossed, over_seeds
+from midmix.studies.statistics import Interval, crossed, nested, over_seeds
 
 CLASSES = 10
 FEW = (7, 8, 9)
+TEST_SHARE = 0.4
 MIDDLES = (np.linspace(2.0, 0.3, CLASSES), np.linspace(1.9, 0.6, CLASSES))
 """μ_c of the two lines, from the most frequent class to the rarest."""
 
@@ -73,10 +76,18 @@ class Ground:
 
 
 def repetition(
-    ground: Ground, seeds: int, rows: int, draw: np.random.Generator
+    ground: Ground, seeds: int, rows: int, draw: np.random.Generator, splits: str = "fixed"
 ) -> Iterator[tuple[str, Interval, Interval, float]]:
     """For each quantity: its name, our interval, that over seeds alone, and the truth."""
-    scores, classes = ground.scores(seeds, rows, draw)
+    table = round(rows / TEST_SHARE) if splits == "drawn" else rows
+    scores, classes = ground.scores(seeds, table, draw)
+    if (
+        splits == "drawn"
+    ):  # of each seed its own rows of every class; the classes of the rows are the same for all
+        mine = np.argsort(draw.random((seeds, CLASSES, table)), axis=-1)[..., :rows]
+        mine = (mine + table * np.arange(CLASSES)[:, None]).reshape(seeds, -1)
+        scores = np.take_along_axis(scores, np.broadcast_to(mine, (2, *mine.shape)), axis=-1)
+        classes = np.repeat(np.arange(CLASSES), rows)
     outcomes = {False: (scores > 0).astype(float), True: np.logaddexp(0, -scores)}
     whole = np.full(CLASSES, 1 / CLASSES)
     few = np.isin(np.arange(CLASSES), FEW) / len(FEW)
@@ -87,19 +98,23 @@ def repetition(
             ("mean", y[0], ground.truth(0, loss)),
             ("difference", y[1] - y[0], ground.truth(1, loss) - ground.truth(0, loss)),
         ):
-            ours = crossed(values, weights, classes)
+            ours = (
+                crossed(values, weights, classes)
+                if splits == "fixed"
+                else nested([*values], [*weights], [classes] * seeds, pool=CLASSES * table)
+            )
             alone = over_seeds((weights * values).sum(axis=1))
             yield f"{name}, {what}", ours, alone, float(truth @ share)
 
 
 def coverage(
-    seeds: int, rows: int, repetitions: int, ground: Ground = Ground(), seed: int = 0
+    seeds: int, rows: int, repetitions: int, ground: Ground = Ground(), seed: int = 0, splits: str = "fixed"
 ) -> dict[str, tuple[float, float, float]]:
     """For each quantity: coverage of our 95 % interval, that of the interval over seeds, and our mean width."""
     draw = np.random.default_rng([seed, seeds, rows])
     found: dict[str, list[tuple[bool, bool, float]]] = {}
     for _ in range(repetitions):
-        for name, ours, alone, truth in repetition(ground, seeds, rows, draw):
+        for name, ours, alone, truth in repetition(ground, seeds, rows, draw, splits):
             hits = ours.low <= truth <= ours.high, alone.low <= truth <= alone.high
             found.setdefault(name, []).append((*hits, ours.high - ours.low))
     return {
@@ -110,15 +125,18 @@ def coverage(
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--repetitions", type=int, default=1000)
-    repetitions = parser.parse_args().repetitions
-    print(f"| seeds | rows a class | of | covers % | over seeds alone % | mean width |\n|{'---|' * 6}")
-    for seeds in (3, 5, 10):
-        for rows in (20, 70, 300):
-            for name, (ours, alone, width) in coverage(seeds, rows, repetitions).items():
-                print(
-                    f"| {seeds} | {rows} | {name} | {100 * ours:.1f} | {100 * alone:.1f} | {width:.4f} |",
-                    flush=True,
-                )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10])
+    parser.add_argument("--rows", type=int, nargs="+", default=[20, 70, 300], help="test rows a class")
+    parser.add_argument("--splits", nargs="+", default=["fixed", "drawn"], choices=["fixed", "drawn"])
+    options = parser.parse_args()
+    print(f"| test rows | seeds | a class | of | covers % | over seeds alone % | mean width |\n|{'---|' * 7}")
+    for splits in options.splits:
+        for seeds in options.seeds:
+            for rows in options.rows:
+                found = coverage(seeds, rows, options.repetitions, splits=splits)
+                for name, (ours, alone, width) in found.items():
+                    shares = f"{100 * ours:.1f} | {100 * alone:.1f}"
+                    print(f"| {splits} | {seeds} | {rows} | {name} | {shares} | {width:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
