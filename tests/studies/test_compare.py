@@ -238,6 +238,26 @@ def test_other_rows_under_the_same_name_are_another_comparison(run, blobs, short
         compare(other, parse_methods(["erm"]), tmp_path, short, validation=0.2)
 
 
+def test_other_names_of_the_classes_are_another_comparison(run, blobs, short, tmp_path):
+    run(tmp_path, ("erm",), seeds=1)
+    names = (*blobs.train.classes[1:], blobs.train.classes[0])
+    other = replace(blobs, train=replace(blobs.train, classes=names), test=replace(blobs.test, classes=names))
+    with pytest.raises(InputError, match="class_names is"):
+        compare(other, parse_methods(["erm"]), tmp_path, short, validation=0.2)
+
+
+def test_a_run_of_other_settings_stands_in_no_table(run, tmp_path):
+    run(tmp_path, ("erm",), seeds=1)
+    path = tmp_path / "runs" / "erm-seed0" / "run.json"
+    record = json.loads(path.read_text())
+    record["settings"]["epochs"] += 60
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"erm-seed0.*epochs"):
+        collect(tmp_path)
+    with pytest.raises(InputError, match=r"erm-seed0.*epochs"):
+        run(tmp_path, ("erm", "mixup"), seeds=1)
+
+
 def test_a_profile_without_an_imbalance_is_of_no_account(run, tmp_path):
     results = run(tmp_path, ("erm",), seeds=1)
     pd.testing.assert_frame_equal(run(tmp_path, ("erm",), seeds=1, profile="step"), results)
