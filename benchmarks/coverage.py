@@ -79,7 +79,7 @@ def repetition(
     ground: Ground, seeds: int, rows: int, draw: np.random.Generator, splits: str = "fixed"
 ) -> Iterator[tuple[str, Interval, Interval, float]]:
     """For each quantity: its name, our interval, that over seeds alone, and the truth."""
-    table = round(rows / TEST_SHARE) if splits == "drawn" else rows
+    table, mine = (round(rows / TEST_SHARE) if splits == "drawn" else rows), np.zeros((seeds, 0), dtype=int)
     scores, classes = ground.scores(seeds, table, draw)
     if (
         splits == "drawn"
@@ -101,7 +101,7 @@ def repetition(
             ours = (
                 crossed(values, weights, classes)
                 if splits == "fixed"
-                else nested([*values], [*weights], [classes] * seeds, pool=CLASSES * table)
+                else nested([*values], [*weights], [classes] * seeds, pool=CLASSES * table, numbers=[*mine])
             )
             alone = over_seeds((weights * values).sum(axis=1))
             yield f"{name}, {what}", ours, alone, float(truth @ share)

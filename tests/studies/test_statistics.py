@@ -140,7 +140,50 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    found = module.coverage(seeds=5, rows=40, repetitions=250)
-    for name, (ours, _, _) in found.items():
-        assert 0.91 <= ours <= 0.985, name  # three standard errors of 250 repetitions about 93 to 97 %
-    assert np.mean([alone for _, alone, _ in found.values()]) < 0.92
+    for splits, repetitions in (("fixed", 250), ("drawn", 150)):
+        found = module.coverage(seeds=5, rows=40, repetitions=repetitions, splits=splits)
+        slack = 3 * np.sqrt(0.05 * 0.95 / repetitions)
+        for name, (ours, _, _) in found.items():
+            assert 0.95 - slack <= ours <= 0.97 + slack / 2, (splits, name)
+        if (
+            splits == "fixed"
+        ):  # seeds that share no test rows have most of their luck in what differs between them
+            assert np.mean([alone for _, alone, _ in found.values()]) < 0.92
+
+
+def test_what_splits_of_one_table_share_is_the_covariance_on_their_common_rows():
+    draw = np.random.default_rng(3)
+    classes = np.repeat([0, 1], [30, 20])
+    numbers = [
+        np.sort(np.concatenate([draw.choice(30, 12, False), 30 + draw.choice(20, 8, False)]))
+        for _ in range(3)
+    ]
+    values = [draw.random(20) for _ in range(3)]
+    weights, strata = [np.full(20, 1 / 20)] * 3, [classes[rows] for rows in numbers]
+    expected = 0.0
+    for c, size in ((0, 30), (1, 20)):
+        total, freedom = 0.0, 0
+        for s, t in ((0, 1), (0, 2), (1, 2)):
+            common = [row for row in numbers[s] if row in numbers[t] and classes[row] == c]
+            pair = np.array([[values[k][list(numbers[k]).index(row)] for row in common] for k in (s, t)])
+            total += float(((pair[0] - pair[0].mean()) * (pair[1] - pair[1].mean())).sum())
+            freedom += len(common) - 1
+        expected += (size / 50) ** 2 * total / freedom / size
+    found = nested(values, weights, strata, pool=50, numbers=numbers)
+    assert found.rows_error**2 == pytest.approx(max(expected, 0.0))
+    assert found.seeds_error == pytest.approx(np.std([one.mean() for one in values], ddof=1))
+
+
+def test_rows_that_are_the_same_in_every_seed_are_all_the_doubt():
+    """Each row has one outcome, whoever is trained: what two seeds share is the whole variance of a row."""
+    draw = np.random.default_rng(4)
+    outcome, classes = draw.random(400), np.zeros(160, int)
+    numbers = [np.sort(draw.choice(400, 160, False)) for _ in range(8)]
+    found = nested(
+        [outcome[rows] for rows in numbers],
+        [np.full(160, 1 / 160)] * 8,
+        [classes] * 8,
+        pool=400,
+        numbers=numbers,
+    )
+    assert found.rows_error == pytest.approx(np.std(outcome, ddof=1) / 20, rel=0.05)

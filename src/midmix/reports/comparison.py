@@ -82,6 +82,13 @@ class Run:
         return Output(found.features, found.labels, found.logits, log)
 
 
+def test_rows_in(path: Path) -> np.ndarray | None:
+    """Numbers of the test rows in a run's file of outputs; None where all seeds have the same."""
+    with np.load(path, allow_pickle=False) as file:
+        found: np.ndarray | None = file["rows"] if "rows" in file.files else None
+    return found
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The results and the runs of a comparison, every list in the order in which a report shows it."""

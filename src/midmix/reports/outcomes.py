@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from midmix.measures import MEASURES, Outputs
-from midmix.reports.comparison import Comparison
+from midmix.reports.comparison import Comparison, test_rows_in
 from midmix.studies.statistics import Interval, crossed, nested, over_seeds
 
 
@@ -38,6 +38,8 @@ class Tested:
     """Which rows these are: alike for runs that were tested on the same."""
     pool: int | None
     """Rows of the whole table that test rows are drawn from anew for each seed."""
+    numbers: np.ndarray | None = None
+    """Which of these they are; None where that is not known, or they are the same for all seeds."""
 
     def of(self, measure: str) -> Rows | None:
         """Row by row; None for a measure that is no mean over rows, or that these outputs do not allow."""
@@ -71,7 +73,8 @@ def tested_runs(comparison: Comparison) -> TestedRuns:
         rows = str(run.about.get("test_rows", ""))
         if run.about.get("splits") == "drawn":
             rows += f", seed {run.seed}"
-        found[run.line][key] = Tested(outputs, rows, pool_of(run.about))
+        numbers = test_rows_in(run.folder / "test.npz")
+        found[run.line][key] = Tested(outputs, rows, pool_of(run.about), numbers)
     return found
 
 
@@ -118,7 +121,14 @@ def interval_of(
         values_, weights = (np.stack([one[i] for one in rows]) for i in (0, 1))
         return crossed(values_, weights, rows[0].classes, confidence), count
     pool = runs[keys[0]].pool
-    return nested(*zip(*rows, strict=True), pool=pool, confidence=confidence), count
+    known = [runs[key].numbers for key in keys]
+    numbers = [one for one in known if one is not None]
+    return nested(
+        *zip(*rows, strict=True),
+        pool=pool,
+        numbers=numbers if len(numbers) == len(known) else None,
+        confidence=confidence,
+    ), count
 
 
 def _rows(runs: Mapping[RunKey, Tested], key: RunKey, measure: str) -> Rows | None:

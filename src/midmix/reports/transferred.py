@@ -17,7 +17,7 @@ import torch
 from midmix.errors import InputError
 from midmix.measures import Outputs, measures_of
 from midmix.reports.columns import Column
-from midmix.reports.comparison import Comparison, read_comparison
+from midmix.reports.comparison import Comparison, read_comparison, test_rows_in
 from midmix.reports.lines import method_of
 from midmix.reports.outcomes import RunKey, Tested, TestedRuns, pool_of
 from midmix.reports.subjects import Output
@@ -94,7 +94,8 @@ class Transferred:
             rows = hashlib.sha256(labels.numpy().tobytes()).hexdigest()
             if self.comparison.about.get("splits") == "drawn":
                 rows += f", seed {one.key.seed}"
-            found[one.line][one.key] = Tested(Outputs(labels, output.logits, counts), rows, pool)
+            numbers = test_rows_in(one.folder / "fine.npz")
+            found[one.line][one.key] = Tested(Outputs(labels, output.logits, counts), rows, pool, numbers)
         return found
 
     def known(self, columns: Sequence[Column]) -> tuple[Column, ...]:

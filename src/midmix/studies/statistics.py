@@ -150,19 +150,26 @@ def nested(
     strata: Sequence[np.ndarray],
     *,
     pool: int | None = None,
+    numbers: Sequence[np.ndarray] | None = None,
     confidence: float = 0.95,
 ) -> Interval:
     """The interval of the mean over seeds where each seed has test rows of its own.
 
     With rows drawn anew for each seed, the seeds' means are independent and their variance counts the rows already:
     `V_A = s²/S`. Repeated splits of one table of `pool` rows draw from these again and again; what the table itself
-    has of luck stays, however many splits there are. It is the variance of a mean over the pool's rows,
-    `R / pool · mean_s Σ_c R_c s²_c(w y)`, and is added. (Nadeau & Bengio, 2003, correct for the same with a factor on
-    s²; here the rows' part is measured, and it only is scaled.)
+    has of luck stays, however many splits there are: the variance of a mean over the pool's rows of what is the same in
+    each seed, a row's own difficulty b. Where rows are numbered it is measured on the rows that two splits share,
+
+        Σ_c (mean_s w_c R_c)² cov_c / N_c,   N_c = R_c · pool / R,
+
+    with cov_c the covariance of their outcomes in the two seeds, which chance within a seed has no part in; else on
+    all that differs between rows, `R / pool · mean_s Σ_c R_c s²_c(w y)`, which is rather too much. It is added.
+    (Nadeau & Bengio, 2003, correct for the same with a factor on s².)
 
     Args:
         values, weights, strata: for each seed what `crossed` takes as a row, of any length.
         pool: rows of the table that the splits are drawn from; None where each seed's rows are new.
+        numbers: for each seed which rows of the table these are.
         confidence: coverage, between 0 and 1.
     """
     by_seed = np.array([float((w * y).sum()) for y, w in zip(values, weights, strict=True)])
@@ -170,7 +177,9 @@ def nested(
     if s < 2:
         return Interval(s, float(by_seed.mean()) if s else math.nan)
     a, shared = float(by_seed.var(ddof=1)) / s, 0.0
-    if pool:
+    if pool and numbers is not None:
+        shared = max(_shared_variance(values, weights, strata, numbers, pool), 0.0)
+    elif pool:
         for y, w, c in zip(values, weights, strata, strict=True):
             shared += _rows_variance(w * y, c) * min(1.0, len(y) / pool) / s
     return _interval(float(by_seed.mean()), s, a, shared, confidence, "nested")
@@ -224,6 +233,35 @@ def rows_to_decide(interval: Interval, *, level: float = 0.05, most: float = 100
         if abs(interval.mean) > _quantile(level, _freedom(interval.n, seeds, rows)) * math.sqrt(seeds + rows):
             return float(times)
     return None
+
+
+def _shared_variance(
+    values: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    strata: Sequence[np.ndarray],
+    numbers: Sequence[np.ndarray],
+    pool: int,
+) -> float:
+    """The table's own part of the variance, by class from the rows that splits share."""
+    seeds, columns = len(values), 1 + max(int(one.max()) for one in numbers)
+    y, there, weight = np.zeros((3, seeds, columns))
+    label = np.full(columns, -1)
+    for s, (mine, rows) in enumerate(zip(values, numbers, strict=True)):
+        y[s, rows], there[s, rows], weight[s, rows], label[rows] = mine, 1.0, weights[s], strata[s]
+    pairs = np.triu_indices(seeds, 1)
+    tested = float(np.mean([len(one) for one in values]))
+    total = 0.0
+    for c in np.unique(label[label >= 0]):
+        mine, ours = y[:, label == c], there[:, label == c]
+        common, sums = (ours @ ours.T)[pairs], mine @ ours.T
+        several = common > 1
+        if not several.any():
+            continue
+        products = (mine @ mine.T)[pairs] - sums[pairs] * sums.T[pairs] / np.maximum(common, 1)
+        covariance = float(products[several].sum() / (common[several] - 1).sum())
+        share = float(weight[:, label == c].sum(axis=1).mean())
+        total += share**2 * covariance * tested / (float(ours.sum(axis=1).mean()) * pool)
+    return total
 
 
 def _rows_variance(contributions: np.ndarray, strata: np.ndarray) -> float:

@@ -129,6 +129,8 @@ class Transfer:
         }
         attempt.still_ours()
         arrays = {"logits": probed.logits.float(), "features": probed.features, "labels": split.test.labels}
+        if split.test_rows is not None:
+            arrays["rows"] = split.test_rows
         with atomic_write(folder / FINE) as path, path.open("wb") as file:
             np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]
         with atomic_write(folder / OUTCOME) as path:

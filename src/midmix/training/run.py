@@ -210,8 +210,8 @@ def train_run(
 
     The folder holds `run.json` (the record, written last: its presence says that the run is finished),
     `history.parquet` (a row an evaluated epoch), `test.npz` (logits, features, labels of the test rows at the last
-    epoch), `validation.npz` (logits and labels of held-out rows, where there are some) and `model.safetensors`; while
-    the run goes on, `checkpoints/`.
+    epoch, and which rows of the source they are where each seed draws its own), `validation.npz` (logits and labels of
+    held-out rows, where there are some) and `model.safetensors`; while the run goes on, `checkpoints/`.
 
     Args:
         tracking: which trackers are told of it; none where it has finished before.
@@ -301,7 +301,10 @@ def write_run(
         with atomic_write(folder / HISTORY) as path:
             pd.DataFrame(trained.history).to_parquet(path)
         with atomic_write(folder / TEST) as path, path.open("wb") as file:
-            np.savez(file, logits=tested.logits, features=tested.features, labels=tested.labels)
+            arrays = {"logits": tested.logits, "features": tested.features, "labels": tested.labels}
+            if split.test_rows is not None:
+                arrays["rows"] = split.test_rows
+            np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]
         if split.validation is not None:  # what thresholds and calibrations are chosen on
             held_out = trained.predict(split.validation)
             with atomic_write(folder / VALIDATION) as path, path.open("wb") as file:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Split:
     """Training, validation and test rows of a run; `hash` names the training and validation rows drawn.
 
-    Of a table, `preparation` is what was learnt of the training rows, to make features of the columns of all.
+    Where test rows were drawn anew, `test_rows` numbers them through the source's training and test rows. Of a table,
+    `preparation` is what was learnt of the training rows, to make features of the columns of all.
 
     Example:
         >>> from midmix.data import load
@@ -45,6 +46,7 @@ class Split:
     validation: Labelled | None
     hash: str
     preparation: Preparation | None = None
+    test_rows: Tensor | None = None
 
 
 def draw_split(
@@ -88,10 +90,9 @@ def draw_split(
     """
     if not len(source.train):
         raise InputError(f"{source.name}: has no training rows")
-    drawn_anew: tuple[Tensor, ...] = ()
+    test_rows = None
     if splits == "drawn" and source.drawn:
         source, test_rows = with_test_rows_of(source, seed)
-        drawn_anew = (test_rows,)
     rows = torch.arange(len(source.train))
     held_out = rows[:0]
     if validation:
@@ -114,7 +115,9 @@ def draw_split(
     label = (lambda data: data) if groups is None else groups.coarsened
     train, test = label(source.train.select(rows)), label(source.test)
     out = label(source.train.select(held_out)) if validation else None
-    found = Split(train=train, test=test, validation=out, hash=split_hash(rows, held_out, *drawn_anew))
+    digest = split_hash(rows, held_out, *(() if test_rows is None else (test_rows,)))
+    found = Split(train=train, test=test, validation=out, hash=digest)
+    found = replace(found, test_rows=test_rows)
     if source.table:
         found = _prepared(found, source.table)
     return replace(found, train=_in_order(found.train))
@@ -136,6 +139,7 @@ def _prepared(split: Split, table: tuple[TableColumn, ...]) -> Split:
         validation=None if split.validation is None else preparation.applied(split.validation),
         hash=split.hash,
         preparation=preparation,
+        test_rows=split.test_rows,
     )
 
 
