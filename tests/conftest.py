@@ -104,3 +104,22 @@ def values(midmix_data: Path) -> dict[str, Any]:
         pytest.skip("no reference values beside MIDMIX_DATA")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
+
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "book", "very", "a"]
+
+
+@pytest.fixture(scope="session")
+def bert_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Transformers' with a text encoder of random weights and its tokenizer."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("bert-tiny")
+    (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    config = transformers.BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder

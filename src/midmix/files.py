@@ -84,6 +84,14 @@ def _no_room(error: BaseException) -> str | None:
     return None
 
 
+def cache_folder() -> Path:
+    """Where what can be computed again is kept: `MIDMIX_CACHE`, or a folder of the user's cache."""
+    named = os.environ.get("MIDMIX_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "midmix"
+
+
 def target_of(part: str) -> str:
     """The final name of a file that `atomic_write` was writing; any other name as it is.
 

@@ -26,6 +26,8 @@ from typing import Any, Generic, TypeVar, overload
 
 from midmix.errors import InputError, unknown
 
+LIBRARIES = ("timm", "hf")
+"""What stands before a colon and is no module: libraries of pretrained networks."""
 T = TypeVar("T")
 Kept = TypeVar("Kept")
 
@@ -148,9 +150,11 @@ def is_reference(name: str) -> bool:
     Example:
         >>> is_reference("my.networks:wide"), is_reference("nets/own.py:wide"), is_reference("resnet-8")
         (True, True, False)
+        >>> is_reference("timm:resnet18")
+        False
     """
     module, colon, function = name.rpartition(":")
-    if not colon or not function.isidentifier():
+    if not colon or not function.isidentifier() or module in LIBRARIES:
         return False
     return module.endswith(".py") or all(part.isidentifier() for part in module.split("."))
 

@@ -62,11 +62,12 @@ def test_the_network_of_many_features_is_always_named():
 def test_every_flag_is_one_of_the_command_line():
     settings = Settings(
         network="mlp-8", width=4, epochs=2, batch_size=4, optimizer="adamw", learning_rate=1.0, momentum=0.1,
-        weight_decay=0.1, warmup_epochs=1, accumulate=2, augment="crop-flip", precision="bf16", compile=True,
-        evaluate_every=2,
+        weight_decay=0.1, warmup_epochs=2, accumulate=2, augment="crop-flip", precision="bf16", compile=True,
+        evaluate_every=2, weights="none", tune="head",
     )  # fmt: skip
     reading = {"label": "a", "features": ["b"], "image": "c", "test_fraction": 0.3, "image_size": 8,
-               "skip_broken": True, "keep": ["d"], "exclude": ["e"], "prepare": True}  # fmt: skip
+               "skip_broken": True, "keep": ["d"], "exclude": ["e"], "prepare": True,
+               "text": ["f"]}  # fmt: skip
     about = {"reading": reading, "imbalance": 2.0, "profile": "step", "ranks": "fixed", "splits": "fixed",
              "validation": 0.2, "settings": settings.as_dict()}  # fmt: skip
     names = {part[2:].replace("-", "_") for part in flags_of(about) if part.startswith("--")}

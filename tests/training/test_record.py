@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from midmix.errors import InputError
+from midmix.training import Settings
 from midmix.training.record import RunRecord, read_record
 
 OLD = sorted((Path(__file__).parent / "records_of_old").glob("*/run.json"))
@@ -29,6 +30,10 @@ def test_records_of_old_are_read(path):
     written = json.loads(path.read_text())
     loss = written.pop("criterion")
     written["method"] += "" if loss == "cross_entropy" else f"+{loss}"
+    assert record.settings == {
+        **Settings().as_dict(),
+        **written.pop("settings"),
+    }  # what came later at its default
     assert {name: value for name, value in record.as_dict().items() if name in written} == written
     assert (record.train_rows is None) == ("train_rows" not in written)
 

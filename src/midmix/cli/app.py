@@ -34,6 +34,7 @@ COMMANDS = {
     "study": "Run a grid of methods, options, sets and seeds from a file; draw its curves.",
     "transfer": "Train on groups of classes with several methods; measure what the features know of the classes.",
     "train": "Train one method with one seed; keep the model.",
+    "embed": "Make features of images or texts by a pretrained encoder, into a file that every command reads.",
     "refit": "Put another classifier on a finished run's encoder: retrained, rescaled, shifted or calibrated.",
     "evaluate": "Measure a trained model on labelled data.",
     "analyze": "Measure collapse and margins of features, or of a finished run.",

@@ -6,8 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from midmix import data
-from midmix.cli.console import console, introduce, note, settings_for
+from midmix.cli.console import console, note, settings_for
 from midmix.cli.flags import (
     Config,
     Out,
@@ -19,6 +18,7 @@ from midmix.cli.flags import (
     check_projection,
 )
 from midmix.cli.progress import progress_of_runs
+from midmix.cli.sources import open_source
 from midmix.errors import InputError, RunsFailedError, unknown
 from midmix.methods import Method, default_lines, missing_controls, parse_methods, with_controls
 from midmix.methods.controls import RECOMMENDED
@@ -79,8 +79,7 @@ def compare(
     check_comparison(out)
     tracking = Tracking.read(track, out)
     given = None if methods is None else parse_methods([text for text in methods.split(",") if text.strip()])
-    loaded = data.load(source, **reading.options())
-    introduce(loaded, split.splits)
+    loaded, given_settings = open_source(source, reading.options(), training.options(), split.splits)
     kind = loaded.train.kind
     lines = default_lines(kind) if given is None else given
     if given is not None and controls:
@@ -95,7 +94,7 @@ def compare(
             baseline = str(Method.parse(baseline))
         if baseline not in texts:
             raise unknown("baseline", baseline, texts)  # before anything is trained
-    settings = settings_for(loaded, training.options())
+    settings = settings_for(loaded, given_settings)
     failed: RunsFailedError | None = None
     with progress_of_runs(out) as watch:
         try:

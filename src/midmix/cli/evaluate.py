@@ -76,6 +76,9 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
                 f"{', '.join(chosen)}: {run} has its own columns, {listing(columns)}; leave it out"
             )
         options["known"] = preparation.columns
+    elif record.get("encoder") is not None and options["image_size"] is None:
+        scaling = ("image_size", "interpolation", "crop", "scaled_later", "text")
+        options |= {name: known[name] for name in scaling if name in known}
     by_name = len(columns) > 1 or record["shape"] == [1]  # one name of many features is that of an array
     if (
         by_name

@@ -79,6 +79,9 @@ class SourceFlags:
     exclude: str | None = None
     "Columns of a table to leave out, separated by commas."
 
+    text: str | None = None
+    "Columns of texts, separated by commas, of which an encoder of texts makes features."
+
     image: str | None = None
     "Column of the images. [default: the only column of image bytes]"
 
@@ -86,14 +89,14 @@ class SourceFlags:
     "Share of the rows that becomes the test split where the source has none. [default: 0.2]"
 
     image_size: Whole | None = None
-    "Side in pixels of the square that images are scaled and cropped to. [default: as they are]"
+    "Side in pixels of the square that images are scaled and cropped to. [default: as they are; an encoder's own]"
 
     skip_broken: Annotated[bool, Parameter(negative=())] = False
     "Go on without images that cannot be decoded, instead of stopping."
 
     def options(self) -> dict[str, Any]:
         """Keywords of `midmix.data.load`."""
-        named = {name: names_in(getattr(self, name)) for name in ("features", "keep", "exclude")}
+        named = {name: names_in(getattr(self, name)) for name in ("features", "keep", "exclude", "text")}
         return {**asdict(self), **named}
 
 
@@ -150,32 +153,43 @@ class TrainingFlags:
     """How each network is trained; defaults depend on whether rows are features or images."""
 
     network: str | None = None
-    "linear, cosine, mlp, mlp-256-64, resnet-8/20/32/56, or module:function. [default: resnet-20 for images; linear \
-for features of an encoder, which are 128 measured columns or more, alike in scale; else mlp]"
+    "linear, cosine, mlp, mlp-256-64, resnet-8/20/32/56, module:function, or a pretrained encoder: timm:NAME, \
+hf:OWNER/NAME, or a local folder. [default: resnet-20 for images; linear for features of an encoder, which are 128 \
+measured columns or more, alike in scale; else mlp]"
+
+    weights: str | None = None
+    "Of an encoder: pretrained, which downloads what is not in the cache, a file, or none. [default: a folder's own]"
+
+    tune: str | None = None
+    "head trains a classifier on an encoder's features, which are computed once and kept; all trains everything. \
+[default: head with an encoder]"
 
     width: Whole | None = None
     "Channels of a ResNet's first stage, or units of every hidden layer. [default: 16 for resnet, 128 for mlp]"
 
     epochs: Whole | None = None
-    "Passes over the training rows. [default: 100 for features, 20 with linear and cosine, 60 for images]"
+    "Passes over the training rows. [default: 100 for features, 20 with linear, cosine and --tune head, 60 for images, \
+10 with an encoder]"
 
     batch_size: Whole | None = None
-    "Rows of a step. [default: 64 for features, 128 with linear and cosine and for images]"
+    "Rows of a step. [default: 64 for features, 128 with linear and cosine and for images, 32 with an encoder]"
 
     optimizer: Literal["sgd", "adamw"] | None = None
     "sgd (Nesterov) or adamw. [default: sgd]"
 
     learning_rate: float | None = None
-    "At its peak, then a cosine to 0. [default: 0.05 for features, 0.1 with linear and cosine and for images]"
+    "At its peak, then a cosine to 0. [default: 0.05 for features, 0.1 with linear and cosine and for images, \
+0.01 with an encoder]"
 
     momentum: float | None = None
     "Of sgd. [default: 0.9]"
 
     weight_decay: float | None = None
-    "Of weights; biases and normalisation are not decayed. [default: 0.0005, 0.01 with linear and cosine]"
+    "Of weights; biases and normalisation are not decayed. [default: 0.0005, 0.01 with linear and cosine, \
+0.0001 with an encoder]"
 
     warmup_epochs: float | None = None
-    "Epochs in which the learning rate rises. [default: 5, 1 with linear and cosine]"
+    "Epochs in which the learning rate rises. [default: 5, 1 with linear and cosine and with an encoder]"
 
     accumulate: Whole | None = None
     "Batches whose gradients make one step. [default: 1]"

@@ -23,6 +23,7 @@ from midmix.training import (
     load_model,
     predict_logits,
     preparation_of,
+    reading_of,
     run_rule,
     trained_prior,
 )
@@ -86,6 +87,7 @@ def predict(
         preparation=preparation_of(record),
         image=image,
         skip_broken=skip_broken,
+        **reading_of(record),
     )
     for line in rows.notes:
         note(line)

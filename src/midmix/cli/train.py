@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.text import Text
 
-from midmix import data
-from midmix.cli.console import console, introduce, note, settings_for
+from midmix.cli.console import console, note, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, Track, TrainingFlags, Whole
 from midmix.cli.measured import measured
 from midmix.cli.progress import progress_of_runs
+from midmix.cli.sources import open_source
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
@@ -49,9 +49,8 @@ def train(
     check_run(out)
     tracking = Tracking.read(track, out)
     line = Method.parse(method)
-    loaded = data.load(source, **reading.options())
-    introduce(loaded, split.splits)
-    settings = settings_for(loaded, training.options())
+    loaded, given = open_source(source, reading.options(), training.options(), split.splits)
+    settings = settings_for(loaded, given)
     run = Run(line, seed, settings, **split.options())
     with claimed(out) as claim, interruptible() as stop, progress_of_runs(out) as watch:
         callback = Callback(

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 from midmix.data.augment import crop_flip, cutout, jitter
 from midmix.data.autoaugment import autoaugment
-from midmix.data.dataset import Inputs, LabelColumn, Labelled, LazyInputs, RawSource, RawSplit, Source
+from midmix.data.dataset import (
+    Encoding,
+    Inputs,
+    LabelColumn,
+    Labelled,
+    LazyInputs,
+    RawSource,
+    RawSplit,
+    Source,
+    names_of,
+)
 from midmix.data.features import LabelledFeatures, load_features
 from midmix.data.hierarchy import Grouped, Hierarchy, load_grouped
 from midmix.data.load import from_arrays, load, place_of
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READERS",
+    "Encoding",
     "Grouped",
     "Hierarchy",
     "Inputs",
@@ -56,6 +67,7 @@ __all__ = [
     "load_grouped",
     "load_unlabelled",
     "long_tailed",
+    "names_of",
     "place_of",
     "profile_counts",
     "redrawn",

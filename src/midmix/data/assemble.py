@@ -9,11 +9,13 @@ from torch import Tensor
 
 from midmix.data import images
 from midmix.data.dataset import Inputs, Labelled, RawSource, RawSplit, Source
+from midmix.data.encoded import INTERPOLATIONS, Scaling
 from midmix.data.labels import encode, listing
 from midmix.data.options import Options
 from midmix.data.split import validation_split
 from midmix.data.tables.leaks import leak_notes
-from midmix.errors import InputError
+from midmix.data.texts import TextColumn, text_rows
+from midmix.errors import InputError, unknown
 from midmix.text import printable
 
 DEFAULT_TEST_FRACTION = 0.2
@@ -36,6 +38,8 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
         raise InputError(
             f"{name}: has no columns to choose among; leave out --keep and --exclude (keep=, exclude=)"
         )
+    if options.text and not isinstance(train.rows, TextColumn):
+        raise InputError(f"{name}: has no columns of text; leave out --text (text=)")
     if options.image_size is not None and options.image_size < 1:
         raise InputError(
             f"{name}: --image-size {options.image_size}: a side in pixels is at least 1 (image_size=)"
@@ -44,7 +48,11 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
         raise InputError(
             f"{name}: --image-size {options.image_size}: a side in pixels is at most {LARGEST_SIDE} (image_size=)"
         )
-    if options.image_size is not None and isinstance(train.rows, Tensor):
+    if options.interpolation not in INTERPOLATIONS:
+        raise unknown("interpolation", options.interpolation, INTERPOLATIONS)
+    if not 0 < options.crop <= 1:
+        raise InputError(f"{name}: crop {options.crop}; a share above 0 and at most 1 is needed")
+    if options.image_size is not None and isinstance(train.rows, Tensor) and not options.scaled_later:
         raise InputError(
             f"{name}: holds no encoded images that could be scaled; leave out --image-size (image_size=)"
         )
@@ -95,6 +103,9 @@ def _open(
     parts: list[RawSplit], options: Options, name: str
 ) -> tuple[list[Inputs], list[RawSplit], tuple[str, ...]]:
     """Inputs of each part, the parts without the rows that could not be read, and a note on those."""
+    texts = [part.rows for part in parts if isinstance(part.rows, TextColumn)]
+    if texts:
+        return [text_rows(one) for one in texts], parts, ()
     encoded = [part.rows for part in parts if not isinstance(part.rows, Tensor)]
     if len(encoded) < len(parts):
         return [part.rows for part in parts if isinstance(part.rows, Tensor)], parts, ()
@@ -104,13 +115,13 @@ def _open(
             f"{name}: none of the {len(encoded[0])} images can be read; are they JPEG, PNG or the like?"
         )
     total = sum(map(len, encoded))
-    eager = 3 * size[0] * size[1] * total <= images.EAGER_BYTES
+    eager = not options.lazy and 3 * size[0] * size[1] * total <= images.EAGER_BYTES
     opened = [
         images.open_images(
             one,
             where=part.where,
             size=size,
-            fit=options.image_size is not None,
+            scaling=None if options.image_size is None else Scaling(options.interpolation, options.crop),
             eager=eager,
             skip_broken=options.skip_broken,
         )

@@ -37,6 +37,19 @@ class LazyInputs(Protocol):
 Inputs = Tensor | LazyInputs
 
 
+def names_of(inputs: Inputs) -> tuple[str, ...]:
+    """What each row is called: an image's path, or a number.
+
+    Example:
+        >>> names_of(torch.zeros(2, 3))
+        ('0', '1')
+    """
+    source, rows = getattr(inputs, "encoded", None), getattr(inputs, "rows", None)
+    if source is None or rows is None:
+        return tuple(map(str, range(len(inputs))))
+    return tuple(source.name(row) for row in rows.tolist())
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Rows with a label each.
@@ -83,6 +96,22 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """What features were made of, and by what.
+
+    Attributes:
+        encoder: as records of runs have it.
+        shape: of one row as it was.
+        train_rows, test_rows: digests of the rows as they were.
+    """
+
+    encoder: Mapping[str, Any]
+    shape: tuple[int, ...]
+    train_rows: str
+    test_rows: str
+
+
+@dataclass(frozen=True)
 class Source:
     """Labelled training and test data under one name.
 
@@ -99,6 +128,7 @@ class Source:
         drawn: whether the test rows were drawn from the source's rows, for it has no test split of its own.
         reading: the keywords that `load` was called with, its `source` as `place_of` has it; empty for rows from
             elsewhere.
+        encoding: of features that an encoder made of the source's rows, what it was; else None.
     """
 
     name: str
@@ -109,6 +139,7 @@ class Source:
     drawn: bool = False
     table: tuple[TableColumn, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True)

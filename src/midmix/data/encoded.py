@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +23,22 @@ _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Formats of pixels. Others are programs (EPS would be run by Ghostscript) or refer to other files."""
 _WIDE = {"F": "float", "I": "32-bit or signed integer"}
 """What Pillow's modes are."""
+
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How images are brought to a size: scaled until they cover it, and cropped around their centre.
+
+    Attributes:
+        interpolation: nearest, bilinear, bicubic or lanczos; all but the first smooth what is made smaller.
+        crop: share of a side that is kept.
+    """
+
+    interpolation: str = "bilinear"
+    crop: float = 1.0
 
 
 class Encoded(Protocol):
@@ -95,11 +112,11 @@ class ImageColumn:
         raise ValueError("its path leads to no regular file inside the source's folder")
 
 
-def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
+def decode(data: bytes, *, size: tuple[int, int] | None, scaling: Scaling = Scaling()) -> np.ndarray:
     """Pixels of one image, RGB, `uint8 [H, W, 3]`.
 
     Grey and palette images become RGB, transparency is dropped, of 16 bits the upper 8 are kept. With `size`, a height
-    and width, the image is scaled and cropped around its centre to it, as `PIL.ImageOps.fit` does.
+    and width, the image is scaled and cropped around its centre to it, as `PIL.ImageOps.fit` and `scaling` have it.
 
     Raises:
         ValueError: the bytes are not a whole image, or its pixels have no known range; the message says why.
@@ -112,10 +129,11 @@ def decode(data: bytes, *, size: tuple[int, int] | None) -> np.ndarray:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
             wanted = None if size is None else size[::-1]  # Pillow has the width first
             if wanted is not None:
-                image.draft("RGB", wanted)
+                image.draft("RGB", (math.ceil(wanted[0] / scaling.crop), math.ceil(wanted[1] / scaling.crop)))
             rgb = _rgb(image)
-            if wanted is not None and rgb.size != wanted:
-                rgb = ImageOps.fit(rgb, wanted, method=Image.Resampling.BILINEAR)
+            if wanted is not None and (rgb.size != wanted or scaling.crop < 1):
+                method = Image.Resampling[scaling.interpolation.upper()]
+                rgb = ImageOps.fit(rgb, wanted, method=method, bleed=(1 - scaling.crop) / 2)
             return np.asarray(rgb)
     except UnidentifiedImageError:
         raise ValueError("not an image") from None

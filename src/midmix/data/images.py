@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from midmix.data.dataset import Inputs
-from midmix.data.encoded import Encoded, decode, size_of
+from midmix.data.encoded import Encoded, Scaling, decode, size_of
 from midmix.data.labels import listing
 from midmix.errors import InputError
 
@@ -29,7 +29,7 @@ class LazyImages:
         encoded: where the images are.
         rows: which of them these are, `int64 [N]`.
         size: height and width in pixels.
-        fit: whether every image is scaled and cropped to that size; else they are of that size as they are.
+        scaling: how every image is brought to that size; None where they are of that size as they are.
 
     Raises:
         InputError: when a row is read that cannot be decoded.
@@ -38,7 +38,7 @@ class LazyImages:
     encoded: Encoded
     rows: Tensor
     size: tuple[int, int]
-    fit: bool
+    scaling: Scaling | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,7 +50,7 @@ class LazyImages:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         chosen = self.rows[rows.cpu()]
-        decoded = decode_all(self.encoded, chosen, size=self.size, fit=self.fit, rows_per_task=4)
+        decoded = decode_all(self.encoded, chosen, size=self.size, scaling=self.scaling, rows_per_task=4)
         if decoded.broken:
             row, why = next(iter(decoded.broken.items()))
             raise InputError(
@@ -58,6 +58,15 @@ class LazyImages:
                 "with --skip-broken (skip_broken=True), which decodes every image once before training"
             )
         return decoded.pixels
+
+    @property
+    def prepared_as(self) -> str:
+        """What is done to the images' files, in words that change with it."""
+        return f"{self.size} {self.scaling}"
+
+    def content(self, row: int) -> bytes:
+        """A row's file."""
+        return self.encoded.read(int(self.rows[row]))
 
     def select(self, rows: Tensor) -> LazyImages:
         """The same images, restricted to these rows; nothing is decoded."""
@@ -78,17 +87,17 @@ def decode_all(
     rows: Tensor,
     *,
     size: tuple[int, int],
-    fit: bool,
+    scaling: Scaling | None,
     rows_per_task: int = 64,
 ) -> Decoded:
-    """Decode rows into one tensor, scaled and cropped to `size` with `fit`; without it, rows of another size are left
-    black and their sizes reported.
+    """Decode rows into one tensor, scaled and cropped to `size` as `scaling` has it; without it, rows of another size
+    are left black and their sizes reported.
     """
     pixels = np.zeros((len(rows), 3, *size), dtype=np.uint8)
     others: set[tuple[int, int]] = set()
 
     def one(position: int, row: int) -> None:
-        image = decode(encoded.read(row), size=size if fit else None)
+        image = _decoded(encoded.read(row), size, scaling)
         if image.shape[:2] == size:
             pixels[position] = image.transpose(2, 0, 1)
         else:
@@ -124,7 +133,7 @@ def open_images(
     *,
     where: str,
     size: tuple[int, int],
-    fit: bool,
+    scaling: Scaling | None,
     eager: bool,
     skip_broken: bool,
 ) -> Opened:
@@ -138,15 +147,15 @@ def open_images(
     """
     rows = torch.arange(len(encoded))
     if eager:
-        decoded = decode_all(encoded, rows, size=size, fit=fit)
+        decoded = decode_all(encoded, rows, size=size, scaling=scaling)
         pixels, broken, sizes = decoded.pixels, decoded.broken, set(decoded.sizes)
     else:
         pixels, sizes = None, set[tuple[int, int]]()
 
         def look(_: int, row: int) -> None:
             data = encoded.read(row)
-            found = decode(data, size=size if fit else None).shape[:2] if skip_broken else size_of(data)
-            if not fit and found != size:
+            found = _decoded(data, size, scaling).shape[:2] if skip_broken else size_of(data)
+            if scaling is None and found != size:
                 sizes.add((found[0], found[1]))
 
         broken = _for_each(rows, look, 64)
@@ -161,7 +170,11 @@ def open_images(
     kept = whole.nonzero().squeeze(1)
     if pixels is not None:
         return Opened(pixels[kept] if broken else pixels, kept, broken)
-    return Opened(LazyImages(encoded, kept, size, fit), kept, broken)
+    return Opened(LazyImages(encoded, kept, size, scaling), kept, broken)
+
+
+def _decoded(data: bytes, size: tuple[int, int], scaling: Scaling | None) -> np.ndarray:
+    return decode(data, size=None) if scaling is None else decode(data, size=size, scaling=scaling)
 
 
 def note_broken(name: str, found: Sequence[tuple[Encoded, Opened]], *, skip_broken: bool) -> tuple[str, ...]:

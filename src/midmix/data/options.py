@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from midmix.data.tables.column import TableColumn
 from midmix.errors import unknown
 
-_COLUMNS = ("features", "keep", "exclude")
+_COLUMNS = ("features", "keep", "exclude", "text")
 
 
 class OptionKeywords(TypedDict, total=False):
@@ -21,6 +21,11 @@ class OptionKeywords(TypedDict, total=False):
     image: str | None
     test_fraction: float | None
     image_size: int | None
+    interpolation: str
+    crop: float
+    scaled_later: bool
+    lazy: bool
+    text: str | Sequence[str] | None
     skip_broken: bool
     seed: int
     keep: str | Sequence[str] | None
@@ -41,6 +46,12 @@ class Options:
         image: column of the images; `None` finds the only column of image bytes.
         test_fraction: share of the rows that becomes the test split where the source has none (0.2 if `None`).
         image_size: side in pixels; images are scaled and cropped around their centre to this square.
+        interpolation: by which images are scaled to it: nearest, bilinear, bicubic or lanczos.
+        crop: share of a side that is kept when they are.
+        scaled_later: whether the size is an encoder's, so that rows that are no encoded images stay as they are: it
+            scales them itself.
+        text: columns of texts, of which a text encoder makes features; those of a row are joined.
+        lazy: whether images are decoded when they are asked for, however few they are.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
         seed: draws the test split where the source has none. It is not the seed of a run: every run of a
             comparison sees the same test rows.
@@ -57,6 +68,11 @@ class Options:
     image: str | None = None
     test_fraction: float | None = None
     image_size: int | None = None
+    interpolation: str = "bilinear"
+    crop: float = 1.0
+    scaled_later: bool = False
+    lazy: bool = False
+    text: tuple[str, ...] | None = None
     skip_broken: bool = False
     seed: int = 0
     keep: tuple[str, ...] | None = None
@@ -66,7 +82,7 @@ class Options:
 
     @classmethod
     def of(cls, **keywords: Unpack[OptionKeywords]) -> Options:
-        """Options from keywords, of which `features`, `keep` and `exclude` may be one name or several.
+        """Options from keywords, of which `features`, `keep`, `exclude` and `text` may be one name or several.
 
         Raises:
             InputError: a keyword that is none of the fields.

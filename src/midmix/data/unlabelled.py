@@ -11,9 +11,10 @@ from torch import Tensor
 
 from midmix.data import images
 from midmix.data.dataset import Inputs
-from midmix.data.encoded import ImageFiles
+from midmix.data.encoded import ImageFiles, Scaling
 from midmix.data.options import Options
 from midmix.data.readers.reader import place_at, reader_of
+from midmix.data.texts import TextColumn, text_rows
 from midmix.errors import InputError
 from midmix.text import printable
 
@@ -47,6 +48,9 @@ def load_unlabelled(
     preparation: Preparation | None = None,
     image: str | None = None,
     skip_broken: bool = False,
+    interpolation: str = "bilinear",
+    crop: float = 1.0,
+    text: Sequence[str] | None = None,
 ) -> Unlabelled:
     """The rows of a source as a model wants them, with no need of labels.
 
@@ -62,6 +66,8 @@ def load_unlabelled(
         preparation: what makes features of a table's columns, where the model was trained on such.
         image: column of the images; `None` finds the only column of image bytes.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
+        interpolation, crop: how images are brought to the shape, as `Options` has it.
+        text: columns of texts, where the model was trained on such.
 
     Raises:
         InputError: the source is unknown, or its rows are not what the model wants.
@@ -73,7 +79,7 @@ def load_unlabelled(
     """
     name = str(source)
     place = place_at(name)
-    options = Options.of(features=columns, image=image, prepare=preparation is not None)
+    options = Options.of(features=columns, image=image, prepare=preparation is not None, text=text)
     wanted = tuple(shape)
     if preparation is not None:
         options = replace(options, known=preparation.columns)
@@ -83,8 +89,11 @@ def load_unlabelled(
     if preparation is not None and isinstance(rows, Tensor) and rows.shape[1:] == wanted:
         notes = tuple(preparation.pooled(rows))
         rows = preparation.apply(rows)
-    if isinstance(rows, Tensor):
-        inputs: Inputs = rows
+    if isinstance(rows, TextColumn):
+        inputs: Inputs = text_rows(rows)
+        names = tuple(map(str, range(len(rows))))
+    elif isinstance(rows, Tensor):
+        inputs = rows
         names = tuple(map(str, range(len(rows))))
     else:
         if len(shape) != 3:
@@ -93,7 +102,7 @@ def load_unlabelled(
             rows,
             where=name,
             size=(shape[1], shape[2]),
-            fit=True,
+            scaling=Scaling(interpolation, crop),
             eager=len(rows) * 3 * shape[1] * shape[2] <= images.EAGER_BYTES,
             skip_broken=skip_broken,
         )

@@ -17,7 +17,8 @@ from midmix.data import load_unlabelled
 from midmix.decisions import DecisionRule
 from midmix.deploy.card import model_card
 from midmix.errors import InputError
-from midmix.training import load_model, predict_logits, preparation_of, run_rule
+from midmix.training import load_model, predict_logits, preparation_of, reading_of, run_rule
+from midmix.training.predict import as_tokens
 from midmix.training.record import RECORD
 from midmix.training.run import MODEL
 
@@ -60,9 +61,14 @@ class LoadedModel(ModelHubMixin):
         preparation, shape = preparation_of(self.record), tuple(self.record["shape"])
         if isinstance(rows, str | Path):
             found = load_unlabelled(
-                rows, shape=shape, columns=self.record["columns"], preparation=preparation
+                rows,
+                shape=shape,
+                columns=self.record["columns"],
+                preparation=preparation,
+                **reading_of(self.record),
             )
-            inputs, count = found.inputs, len(found) if most is None else min(most, len(found))
+            inputs = as_tokens(self.network, found.inputs)
+            count = len(found) if most is None else min(most, len(found))
             return inputs[:count] if isinstance(inputs, Tensor) else inputs[torch.arange(count)]
         if not isinstance(rows, np.ndarray | Tensor):
             from midmix.data.tables.encode import encode_columns

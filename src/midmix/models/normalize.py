@@ -71,7 +71,8 @@ def fit_normalization(
     number of rows costs accuracy. A constant channel or feature gets `std` 1: it becomes 0, never NaN.
 
     Args:
-        model: a model from `build`, any module that holds one `Normalize` layer, or the layer itself.
+        model: a model from `build`, any module that holds one `Normalize` layer, or the layer itself; an encoder that
+            brings its own normalisation is left as it is.
         inputs: training rows, `uint8 [N, C, H, W]` (scaled to 0..1 as `to_float` does), `float [N, D]`, or an
             object that decodes rows on access.
         batch_size: rows read at a time.
@@ -85,6 +86,8 @@ def fit_normalization(
         InputError: no `Normalize` layer or several, no rows, rows of another shape, or values that are not
             finite.
     """
+    if getattr(model, "own_normalization", False):
+        return model
     layer = _layer(model)
     if len(inputs) == 0:
         raise InputError("inputs: no rows to fit the normalisation on; give at least one training row")

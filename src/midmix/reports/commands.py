@@ -12,7 +12,8 @@ from rich.text import Text
 
 from midmix.data.encoded_features import FEWEST
 from midmix.methods import Method
-from midmix.training.settings import Settings
+from midmix.models import is_encoder
+from midmix.training.settings import HEAD, Settings
 
 _SPLIT = ("imbalance", "profile", "ranks", "splits", "validation")
 _PLAIN = {
@@ -24,8 +25,8 @@ _PLAIN = {
     "prepare": True,
 }
 """What goes without saying beside the settings."""
-_NO_FLAGS = ("source", "seed")
-"""Of how a source was read: `midmix train --seed` is that of the run."""
+_NO_FLAGS = ("source", "seed", "interpolation", "crop", "scaled_later", "lazy")
+"""Of how a source was read: `midmix train --seed` is that of the run, and how images are scaled an encoder's."""
 
 
 def train_command(source: str, line: str, flags: Sequence[str] = ()) -> list[str]:
@@ -71,14 +72,20 @@ def flags_of(about: Mapping[str, Any]) -> list[str]:
         >>> flags_of({"imbalance": 50.0, "ranks": "drawn", "settings": {"epochs": 30, "network": "mlp"}})
         ['--imbalance', '50', '--epochs', '30']
     """
-    kind: Literal["images", "features"] = "images" if len(about.get("shape", [0])) > 1 else "features"
-    network = about.get("settings", {}).get("network")
-    plain = {**_PLAIN, **Settings.for_kind(kind, network=network).as_dict()}
+    tune, network = (about.get("settings", {}).get(name) for name in ("tune", "network"))
+    images = len(about.get("shape", [0])) > 1 and tune != HEAD
+    kind: Literal["images", "features"] = "images" if images else "features"
+    plain = {**_PLAIN, **Settings.for_kind(kind, network=network, tune=tune).as_dict()}
+    plain["tune"] = HEAD if is_encoder(network or "") else Settings.tune
     epochs = about.get("settings", {}).get("epochs")
-    plain["evaluate_every"] = Settings.for_kind(kind, network=network, epochs=epochs).evaluate_every
+    plain["evaluate_every"] = Settings.for_kind(
+        kind, network=network, tune=tune, epochs=epochs
+    ).evaluate_every
     # Of many features the default network depends on what is measured of them, so it is always named.
     plain["network"] = None if about.get("shape", [0])[0] >= FEWEST else Settings.for_kind(kind).network
     reading = {k: v for k, v in about.get("reading", {}).items() if k not in _NO_FLAGS}
+    if about.get("reading", {}).get("scaled_later"):
+        reading.pop("image_size", None)  # the encoder's own
     said = {"ranks": "fixed", **about}  # of records from before there were drawn ones
     split = {name: said[name] for name in _SPLIT if name in said}
     if split.get("splits") == "own":

@@ -1,9 +1,10 @@
 """One training loop for every mix, criterion and network: one run."""
 
 from midmix.training.callback import Callback, StepInfo
+from midmix.training.embed import embedded
 from midmix.training.fit import Fit
 from midmix.training.predict import Predictions, predict, predict_logits
-from midmix.training.record import preparation_of
+from midmix.training.record import preparation_of, reading_of
 from midmix.training.refit import refit_run
 from midmix.training.rule import estimated_prior, positive_of, run_rule, trained_prior
 from midmix.training.run import (
@@ -32,6 +33,7 @@ __all__ = [
     "Tracking",
     "check_run",
     "draw_split",
+    "embedded",
     "estimated_prior",
     "finished",
     "load_model",
@@ -41,6 +43,7 @@ __all__ = [
     "preparation_of",
     "read_features",
     "read_predictions",
+    "reading_of",
     "refit_run",
     "run_rule",
     "train_run",

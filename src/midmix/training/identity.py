@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from midmix.data import Hierarchy, Labelled
+from midmix.data.texts import TextRows
 from midmix.training.settings import Settings
 
 LAZY_ROWS = 16
@@ -31,6 +32,9 @@ def rows_digest(data: Labelled) -> str:
     digest = hashlib.sha256(_bytes(data.labels))
     if isinstance(data.inputs, Tensor):
         digest.update(_bytes(data.inputs))
+    elif isinstance(data.inputs, TextRows):
+        for row in range(len(data)):
+            digest.update(hashlib.sha256(data.inputs.content(row)).digest())
     elif len(data):
         places = {place * (len(data) - 1) // (LAZY_ROWS - 1) for place in range(LAZY_ROWS)}
         digest.update(_bytes(data.inputs[torch.tensor(sorted(places))]))

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from midmix.data import Inputs, Labelled, views_of
+from midmix.data.texts import TextRows
 from midmix.mixing.site import Features, Forward
-from midmix.models import to_float
+from midmix.models import TextInputs, to_float
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def predict_logits(model: nn.Module, inputs: Inputs, *, batch_size: int = 1000, 
     Raises:
         InputError: for several views of rows that are not images.
     """
-    device = next(model.parameters()).device
+    device, inputs = next(model.parameters()).device, as_tokens(model, inputs)
     logits = []
     with _in_evaluation_mode(model):
         for start in range(0, len(inputs), batch_size):
@@ -110,6 +111,14 @@ def _logits(model: nn.Module, stored: Tensor) -> Tensor:
         batch = batch.contiguous(memory_format=torch.channels_last)
     logits: Tensor = model(batch).float().cpu()
     return logits
+
+
+def as_tokens(model: nn.Module, inputs: Inputs) -> Inputs:
+    """Texts with the tokens of the model's own encoder; other rows as they are."""
+    wanted = getattr(model, "inputs", None)
+    if isinstance(inputs, TextRows) and isinstance(wanted, TextInputs):
+        return inputs.tokenized(wanted.tokenize)
+    return inputs
 
 
 @contextmanager

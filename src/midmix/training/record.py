@@ -50,6 +50,7 @@ class RunRecord:
         probabilities: whether softmax of its logits are probabilities.
         search: what was chosen for the method, by what budget, and the settings as `given` before (`Tuned`); empty
             where nothing was searched.
+        encoder: the pretrained encoder that it began with (`midmix.training.encoders.record_of`); None for none.
         settings: how it was trained; a setting that a record does not name stood at its default.
         seconds: of training, evaluations left out.
         logit_prior: shares `[C]` of the prior that softmax over the logits answers for (`midmix.decisions.LogitPrior`);
@@ -93,6 +94,7 @@ class RunRecord:
     hardware: str = ""
     health: list[Any] | None = None
     logit_prior: list[float] | None = None
+    encoder: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.classes or len(self.class_counts) != len(self.classes):
@@ -169,6 +171,12 @@ def preparation_of(record: Mapping[str, Any]) -> Preparation | None:
     from midmix.data import Preparation
 
     return Preparation.from_dict(found)
+
+
+def reading_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """How other rows are read as an encoder wants them, as keywords of `midmix.data.load_unlabelled`."""
+    reading = record.get("reading") or {}
+    return {name: reading[name] for name in ("interpolation", "crop", "text") if name in reading}
 
 
 def _settings(found: Mapping[str, Any]) -> dict[str, Any]:

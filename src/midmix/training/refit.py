@@ -9,12 +9,14 @@ from typing import Any
 from midmix.data import Source, Splits
 from midmix.errors import InputError
 from midmix.methods import Method
+from midmix.training.embed import embedded
+from midmix.training.encoders import encoder_of
 from midmix.training.history import Epoch, read_history
 from midmix.training.identity import differences
 from midmix.training.predict import predict
 from midmix.training.rule import trained_prior
 from midmix.training.run import HISTORY, Run, Trained, check_run, finished, load_model, write_run
-from midmix.training.settings import Settings
+from midmix.training.settings import HEAD, Settings
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
 
 
@@ -52,8 +54,10 @@ def refit_run(
         'erm >> tau_norm'
     """
     fresh = Method.parse(f"erm >> {stages}").stages
-    model, record = load_model(trained, trust=trust)
+    model, record = load_model(trained, trust=trust, whole=False)
     begun = _run_of(record, trained)
+    if begun.settings.tune == HEAD and source.encoding is None and (encoder := encoder_of(begun.settings)):
+        source = embedded(source, encoder)
     if differ := differences(_rows(record), _rows(begun.specification(source))):
         raise InputError(
             f"{source.name}: is not what {trained} was trained on ({'; '.join(differ)}); bring it back as it was"

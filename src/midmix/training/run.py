@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,12 +27,13 @@ from midmix.measures import measures_of, shot_groups
 from midmix.measures.table import Table
 from midmix.methods import Method, Spec
 from midmix.mixing import Mix
-from midmix.models import build, describe, fit_normalization, replace_module
+from midmix.models import Encoder, build, describe, fit_normalization, is_encoder, replace_module
 from midmix.registry import Code, code_of, is_reference
 from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.baseline import LINEAR, check_baseline, fit_baseline
 from midmix.training.callback import UNWATCHED, Callback
 from midmix.training.checkpoint import Checkpoints
+from midmix.training.encoders import Headed, encoder_of, encoder_record
 from midmix.training.fit import Fit
 from midmix.training.health import Evidence, examine
 from midmix.training.history import REMEDY, TESTED, Epoch, chosen_epochs, read_history
@@ -40,7 +41,7 @@ from midmix.training.identity import differences, groups_digest, names_digest, r
 from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
 from midmix.training.rule import VALIDATION
-from midmix.training.settings import Settings
+from midmix.training.settings import HEAD, Settings
 from midmix.training.split import Split, draw_split
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
 from midmix.training.tracking import TRACKED, Tracking
@@ -107,9 +108,17 @@ class Run:
 
     def specification(self, source: Source) -> dict[str, Any]:
         """What its numbers depend on, besides method and seed: plain data, by which a folder is known."""
+        encoder: Mapping[str, Any] | None
+        if source.encoding is not None:
+            encoder, rows = source.encoding.encoder, (source.encoding.train_rows, source.encoding.test_rows)
+        else:
+            encoder, rows = (
+                encoder_record(self.settings),
+                (rows_digest(source.train), rows_digest(source.test)),
+            )
         return {
-            "train_rows": rows_digest(source.train),
-            "test_rows": rows_digest(source.test),
+            "train_rows": rows[0],
+            "test_rows": rows[1],
             "class_names": names_digest(source.train.classes),
             "groups": None if self.groups is None else groups_digest(self.groups),
             "imbalance": self.imbalance,
@@ -119,6 +128,7 @@ class Run:
             **({"splits": self.splits} if source.drawn else {}),
             **({"code": [asdict(code) for code in found]} if (found := self.code()) else {}),
             **({} if self.tuned is None else {"search_draws": self.tuned.draws}),
+            **({} if encoder is None else {"encoder": dict(encoder)}),
             **self.settings.as_dict(),
         }
 
@@ -260,7 +270,7 @@ def write_run(
         "reading": dict(source.reading),
         "columns": list(source.columns),
         "preparation": None if split.preparation is None else split.preparation.to_dict(),
-        "shape": list(split.train.shape),
+        "shape": list(split.train.shape if source.encoding is None else source.encoding.shape),
         "classes": list(split.train.classes),
         "class_counts": counts.tolist(),
         "imbalance": run.imbalance,
@@ -272,9 +282,10 @@ def write_run(
         "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
         "split_hash": split.hash,
         **{name: specification[name] for name in ("train_rows", "test_rows", "groups", "class_names")},
+        "encoder": specification.get("encoder"),
         "network": trained.network,
         "classifier": trained.classifier,
-        "parameters": 0 if trained.model is None else describe(trained.model).parameters,
+        "parameters": _parameters(trained.model, source),
         "probabilities": trained.probabilities,
         "logit_prior": None if trained.prior is None else list(trained.prior.shares),
         "settings": chosen.settings.as_dict(),
@@ -443,7 +454,7 @@ def read_predictions(folder: Path) -> Predictions:
 def read_features(folder: Path, *, trust: bool = False) -> LabelledFeatures:
     """The test rows' features, labels and logits at a finished run's last epoch, and its linear classifier."""
     predictions = read_predictions(folder)
-    model, record = load_model(folder, trust=trust)
+    model, record = load_model(folder, trust=trust, whole=False)
     num_classes = len(record["classes"])
     head = features_of(model, num_classes, record.get("classifier")).classifier(model, num_classes)
     weights = None
@@ -489,8 +500,11 @@ def _measured(epoch: Epoch, table: Table) -> dict[str, Any]:
     return {name: value for name, column in names.items() if (value := epoch.get(column)) is not None}
 
 
-def load_model(folder: Path, *, trust: bool = False) -> tuple[nn.Module, dict[str, Any]]:
+def load_model(folder: Path, *, trust: bool = False, whole: bool = True) -> tuple[nn.Module, dict[str, Any]]:
     """The trained network of a finished run, in evaluation mode, and the run's record.
+
+    Of a classifier that was trained on an encoder's features (`tune` "head") it is both, or without `whole` the
+    classifier alone.
 
     Executes no code of the files. A network that `module:function` or a file made is made by that code again, where it
     lay then and only as it was then, and only with `trust`.
@@ -536,13 +550,38 @@ def load_model(folder: Path, *, trust: bool = False) -> tuple[nn.Module, dict[st
             f"{folder}: holds results only, for what {method} fits cannot be kept as plain data; train another method "
             "to predict with, such as ridge or erm+balanced_softmax"
         )
-    model = _network(settings, method, tuple(record["shape"]), len(record["classes"]), seed=0)
+    encoder = _encoder(folder, settings, record) if settings.tune == HEAD else None
+    if encoder is None and is_encoder(settings.network):  # its weights are the model file's
+        settings = replace(settings, weights="none")
+    shape = tuple(record["shape"]) if encoder is None else (encoder.width,)
+    model = _network(settings, method, shape, len(record["classes"]), seed=0)
     try:
         model.load_state_dict(load_file(folder / MODEL))
     except (RuntimeError, SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{folder / MODEL}: is not a {describe(model)} of this run: {reason}") from error
+    if encoder is not None and whole:
+        model = Headed(encoder, model)
     return model.eval(), record
+
+
+def _encoder(folder: Path, settings: Settings, record: dict[str, Any]) -> Encoder:
+    """The encoder on whose features the run's classifier was trained."""
+    encoder, known = encoder_of(settings), record["encoder"]
+    if encoder is None or known is None or encoder.digest() != known["digest"]:
+        raise InputError(
+            f"{folder}: was trained on features of {settings.network}, whose weights have changed since; bring them "
+            "back as they were, or train again"
+        )
+    return encoder
+
+
+def _parameters(model: nn.Module | None, source: Source) -> int:
+    """Of the whole network; 0 where it is not kept."""
+    if model is None:
+        return 0
+    before = 0 if source.encoding is None else int(source.encoding.encoder["parameters"])
+    return before + describe(model).parameters
 
 
 def _network(
@@ -551,7 +590,16 @@ def _network(
     """The network with its first weights, and the method's head in place of its own where it has one."""
     if method.baseline is not None:
         return build(LINEAR, shape, num_classes, seed=seed)
-    model = build(settings.network, shape, num_classes, width=settings.width, seed=seed)
+    if settings.tune == HEAD:
+        if len(shape) != 1:
+            raise InputError(
+                f"tune {HEAD}: trains on an encoder's features, and rows have shape {list(shape)}; make features of "
+                "them first (midmix.training.embedded, midmix embed)"
+            )
+        settings = replace(settings, network=LINEAR, weights=None)
+    model = build(
+        settings.network, shape, num_classes, width=settings.width, seed=seed, weights=settings.weights
+    )
     if (head := method.make_head()) is not None:
         own = features_of(model, num_classes, method.classifier).classifier(model, num_classes)
         width = getattr(own, "in_features", None)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_type_hints
 
+from midmix.data import place_of
 from midmix.data.dataset import Labelled
 from midmix.data.encoded_features import from_encoder
 from midmix.errors import InputError, unknown
+from midmix.models import is_encoder
 from midmix.numbers import is_real, is_whole
+from midmix.registry import is_reference
 
 OPTIMIZERS = ("sgd", "adamw")
+HEAD = "head"
+TUNES = (HEAD, "all")
 PRECISIONS = ("fp32", "bf16", "fp16")
 EVALUATIONS = 50  # of a training that has as many epochs, unless it is told otherwise
 AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
@@ -25,6 +30,9 @@ class Settings:
 
     Attributes:
         network: as `midmix.models.build` names it.
+        weights: of an encoder: "pretrained", "none" or a file; see `midmix.models.find_encoder`. None for its own.
+        tune: of an encoder: "head" trains a linear classifier on its features, which are computed once; "all" trains
+            everything. What is trained from the beginning is trained as a whole.
         width: of its first stage or hidden layers, in channels or units; None for the network's own.
         epochs: passes over the training rows.
         batch_size: rows of a step, over all processes.
@@ -51,6 +59,8 @@ class Settings:
     """
 
     network: str = "mlp"
+    weights: str | None = None
+    tune: str = "all"
     width: int | None = None
     epochs: int = 100
     batch_size: int = 64
@@ -78,6 +88,8 @@ class Settings:
                 raise InputError(f"{name}: {value!r} must be a number")
             if kind is str and not isinstance(value, str):
                 raise InputError(f"{name}: {value!r} must be a text")
+        if self.tune not in TUNES:
+            raise unknown("tune", self.tune, TUNES)
         parts_of(self.augment)
         least: dict[str, float] = {"epochs": 1, "batch_size": 2, "accumulate": 1, "evaluate_every": 1}
         least |= {"momentum": 0, "weight_decay": 0, "warmup_epochs": 0}
@@ -109,7 +121,17 @@ class Settings:
         chosen = {name: value for name, value in given.items() if value is not None}
         defaults = DEFAULTS[kind]
         network = chosen.get("network", defaults["network"])
-        found = {**defaults, **NETWORK_DEFAULTS.get(network, {}), **chosen}
+        if is_encoder(network):
+            chosen.setdefault("tune", HEAD)
+        for name in ("network", "weights"):  # a file or folder is found from elsewhere too
+            if isinstance(chosen.get(name), str) and not is_reference(chosen[name]):
+                chosen[name] = place_of(chosen[name])
+        own = NETWORK_DEFAULTS.get(network, {})
+        if chosen.get("tune") == HEAD:
+            own = _HEAD
+        elif is_encoder(network):
+            own = ENCODER_DEFAULTS
+        found = {**defaults, **own, **chosen}
         if "evaluate_every" not in found and isinstance(found["epochs"], int):
             found["evaluate_every"] = max(1, found["epochs"] // EVALUATIONS)
         return cls(**found)
@@ -162,3 +184,7 @@ _HEAD = {"epochs": 20, "batch_size": 128, "learning_rate": 0.1, "weight_decay": 
 NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {"linear": _HEAD, "cosine": _HEAD}
 """A classifier straight on features is convex, or nearly, and learns with few, large steps; without hidden layers to
 smooth it, it wants a decay that an MLP would not bear."""
+ENCODER_DEFAULTS: dict[str, Any] = {
+    "epochs": 10, "batch_size": 32, "learning_rate": 0.01, "weight_decay": 1e-4, "warmup_epochs": 1
+}  # fmt: skip
+"""What was trained already is trained on for a short while, with steps that do not destroy it."""

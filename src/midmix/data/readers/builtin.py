@@ -56,7 +56,10 @@ class Builtin(Reader):
 
     def read(self, place: Place, options: Options) -> RawSource:
         """The set, which takes no options."""
-        if replace(options, prepare=True, known=None) != Options():
+        if options.scaled_later:
+            scaling = {name: getattr(Options, name) for name in ("image_size", "interpolation", "crop")}
+            options = replace(options, scaled_later=False, **scaling)
+        if replace(options, prepare=True, known=None, lazy=False) != Options():
             raise InputError(
                 f"{place.name}: is always the same; leave out options on columns, images and the test split"
             )

@@ -20,6 +20,7 @@ from midmix.data.readers.reader import READERS, FileReader, Place
 from midmix.data.tables.choose import Choice, choose_columns
 from midmix.data.tables.column import TableColumn
 from midmix.data.tables.encode import encode_columns
+from midmix.data.texts import TextColumn, text_column
 from midmix.data.written import written_labels
 from midmix.errors import InputError
 
@@ -48,7 +49,9 @@ class Table(FileReader):
         table = read_tables(test, options)
         return RawSource(part, part_of_table(table, options, where=str(test[0]), like=part, folders=folders))
 
-    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | ImageColumn:
+    def read_inputs(
+        self, place: Place, options: Options, shape: tuple[int, ...]
+    ) -> Tensor | ImageColumn | TextColumn:
         """The rows of a table that may have no labels."""
         table = read_tables([place.path])
         columns = options.features or ()
@@ -170,7 +173,7 @@ def part_of_table(
 class TableRows:
     """Images or features of a table, names of the features, what there is to note, and columns yet to be prepared."""
 
-    rows: Tensor | ImageColumn
+    rows: Tensor | ImageColumn | TextColumn
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     table: tuple[TableColumn, ...] = ()
@@ -186,6 +189,8 @@ def rows_of_table(
     """
     if not table.num_rows:
         raise InputError(f"{where}: no rows")
+    if options.text is not None:
+        return TableRows(text_column(table, options.text, where=where))
     image = _image_column(table, options, label, where)
     if image is not None:
         return TableRows(_images(column_of(table, image, where=where), folders))

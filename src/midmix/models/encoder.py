@@ -1,0 +1,201 @@
+"""A pretrained network: rows to features, with its own preprocessing, and a classifier of our own behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from midmix.errors import InputError, unknown
+from midmix.models.normalize import Normalize
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+PADDING = -1
+"""In place of a token, behind the end of a text that is shorter than the longest of its batch."""
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """What an encoder wants of images, as it was trained.
+
+    Attributes:
+        size: height and width in pixels.
+        mean, std: of its normalisation, of three channels of 0 to 1.
+        interpolation: by which images are scaled: nearest, bilinear, bicubic or lanczos.
+        crop: the share of a side that is kept, around the centre, when an image is scaled to the size.
+
+    Raises:
+        InputError: for sizes, numbers or names that cannot be.
+
+    Example:
+        >>> ImageInputs(size=(224, 224)).reading()
+        {'image_size': 224, 'interpolation': 'bicubic', 'crop': 1.0, 'scaled_later': True}
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    interpolation: str = "bicubic"
+    crop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise InputError(f"size: {self.size}; a height and a width in pixels are needed")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise InputError(
+                f"mean, std: {self.mean}, {self.std}; three numbers each are needed, std above 0"
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
+        if not 0 < self.crop <= 1:
+            raise InputError(f"crop: {self.crop}; a share above 0 and at most 1 is needed")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return (3, *self.size)
+
+    def reading(self) -> dict[str, Any]:
+        """Keywords of `midmix.data.load` by which images are decoded as the encoder wants them."""
+        height, width = self.size
+        if height != width:
+            raise InputError(
+                f"size: {height}×{width}; images are scaled to squares, so name a size, as in timm:NAME@{height}"
+            )
+        return {
+            "image_size": height,
+            "interpolation": self.interpolation,
+            "crop": self.crop,
+            "scaled_later": True,
+        }
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """What an encoder wants of texts.
+
+    Attributes:
+        tokenize: texts to token numbers `int64 [B, L]`, `PADDING` behind their ends.
+        length: tokens of a text, at most; what is longer is cut.
+        vocabulary: how many tokens there are.
+    """
+
+    tokenize: Callable[[Sequence[str]], Tensor]
+    length: int
+    vocabulary: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row: so many tokens, or fewer."""
+        return (self.length,)
+
+
+class Encoder(nn.Module):
+    """A pretrained encoder and a classifier: `normalize` → `body` → features `[B, D]` → `fc`.
+
+    Its normalisation is its own, and never fitted to training rows. Images of another size than it was trained with are
+    scaled within it. Without `classify`, `fc` leaves the features as they are.
+
+    Args:
+        body: from normalised rows to features `[B, D]`, or `[B, D, 1, 1]`; from tokens `[B, L]`, with `PADDING`, where
+            rows are texts.
+        inputs: what it wants of its rows.
+        name: how it is called: what `midmix.models.build` takes.
+
+    Raises:
+        InputError: where the body does not turn such rows into features; it is tried with two rows of zeros.
+
+    Example:
+        >>> body = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        >>> encoder = Encoder(body, ImageInputs(size=(8, 8))).classify(5)
+        >>> encoder.width, encoder(torch.zeros(2, 3, 16, 16)).shape
+        (12, torch.Size([2, 5]))
+    """
+
+    own_normalization = True
+    widths: tuple[int, ...] = ()
+
+    def __init__(self, body: nn.Module, inputs: ImageInputs | TextInputs, *, name: str = "encoder") -> None:
+        super().__init__()
+        self.network, self.inputs = name, inputs
+        self.normalize: nn.Module = nn.Identity()
+        if isinstance(inputs, ImageInputs):
+            self.normalize = Normalize((3, 1, 1))
+            self.normalize.mean.copy_(torch.tensor(inputs.mean).view(3, 1, 1))
+            self.normalize.std.copy_(torch.tensor(inputs.std).view(3, 1, 1))
+        self.body = body
+        self.fc: nn.Module = nn.Identity()
+        self.width = self._tried()
+
+    def classify(self, num_classes: int) -> Self:
+        """Puts a fresh linear classifier behind the features; returns the encoder."""
+        self.fc = nn.Linear(self.width, num_classes)
+        return self
+
+    def get_classifier(self) -> nn.Module:
+        """The module that turns features into logits, whatever has taken its place."""
+        return self.fc
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]`, scaled to 0..1, or tokens `[B, L]`, to features `[B, D]`."""
+        if isinstance(self.inputs, ImageInputs) and tuple(x.shape[2:]) != self.inputs.size:
+            x = _scaled(x, self.inputs)
+        found: Tensor = self.body(self.normalize(x))
+        return found.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows to logits `[B, num_classes]`; to features where there is no classifier."""
+        found: Tensor = self.fc(self.features(x))
+        return found
+
+    def digest(self) -> str:
+        """The first 16 hex digits of SHA-256 over names and bytes of the encoder's weights, its classifier left out."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.startswith("fc."):
+                digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+    def describe_inputs(self) -> dict[str, Any]:
+        """What it wants of its rows, as plain data."""
+        if isinstance(self.inputs, ImageInputs):
+            found = asdict(self.inputs)
+            return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        return {"length": self.inputs.length, "vocabulary": self.inputs.vocabulary}
+
+    def _tried(self) -> int:
+        if isinstance(self.inputs, ImageInputs):
+            rows = torch.zeros(2, *self.inputs.shape)
+        else:
+            rows = torch.zeros(2, min(4, self.inputs.length), dtype=torch.int64)
+        training = [module for module in self.modules() if module.training]
+        try:
+            with torch.no_grad():
+                found = self.eval().features(rows)
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(
+                f"network {self.network!r}: a batch of shape {tuple(rows.shape)} fails: {reason}"
+            ) from error
+        finally:
+            for module in training:
+                module.training = True
+        if len(found) != 2 or found.dim() != 2 or not found.shape[1] or not found.is_floating_point():
+            raise InputError(
+                f"network {self.network!r}: two rows give a tensor of shape {tuple(found.shape)}; features, one row of "
+                "numbers a row, are needed"
+            )
+        return found.shape[1]
+
+
+def _scaled(x: Tensor, inputs: ImageInputs) -> Tensor:
+    """The images at the encoder's own size; those that are smaller than it, and those that are larger, smoothed."""
+    mode = inputs.interpolation if inputs.interpolation in ("bilinear", "bicubic") else "bicubic"
+    scaled = F.interpolate(x, inputs.size, mode=mode, antialias=True, align_corners=False)
+    return scaled.clamp(0, 1)  # a cubic overshoots at edges, which decoded images cannot
