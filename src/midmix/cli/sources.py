@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from midmix import data
 from midmix.cli.console import aside, introduce, note
-from midmix.data import Source
+from midmix.data import Source, Splits
 from midmix.errors import InputError
 from midmix.models import Encoder, ImageInputs
 from midmix.studies.runner import interruptible
@@ -20,7 +20,7 @@ from midmix.training.settings import HEAD
 
 
 def open_source(
-    source: str, reading: dict[str, Any], training: dict[str, Any]
+    source: str, reading: dict[str, Any], training: dict[str, Any], splits: Splits = "fixed"
 ) -> tuple[Source, dict[str, Any]]:
     """The source, introduced, and what is said of training; features in place of rows where only a head is trained."""
     encoder = encoder_for(training)
@@ -32,7 +32,7 @@ def open_source(
         )
     head = training["tune"] == HEAD
     loaded = data.load(source, **reading_for(reading, encoder, lazy=head))
-    introduce(loaded)
+    introduce(loaded, splits)
     if encoder is None or not head:
         return loaded, training
     return features_of(loaded, encoder), training

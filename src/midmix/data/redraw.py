@@ -10,7 +10,9 @@ from torch import Tensor
 
 from midmix.data.dataset import Inputs, Labelled, Source
 from midmix.data.images import LazyImages
+from midmix.data.mapped import MappedRows
 from midmix.data.split import draw_per_class
+from midmix.data.texts import TextRows
 from midmix.errors import InputError
 
 Splits = Literal["drawn", "fixed"]
@@ -55,6 +57,10 @@ def _joined(name: str, first: Inputs, second: Inputs) -> Inputs:
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return torch.cat([first, second])
     if isinstance(first, LazyImages) and isinstance(second, LazyImages) and first.encoded is second.encoded:
+        return replace(first, rows=torch.cat([first.rows, second.rows]))
+    if isinstance(first, MappedRows) and isinstance(second, MappedRows) and first.path == second.path:
+        return replace(first, places=torch.cat([first.places, second.places]))
+    if isinstance(first, TextRows) and isinstance(second, TextRows) and first.texts is second.texts:
         return replace(first, rows=torch.cat([first.rows, second.rows]))
     raise InputError(
         f"{name}: its rows cannot be put together to draw another test split; keep the one there is, "
