@@ -40,6 +40,12 @@ CASES = {
         "balanced-am-mixup+balanced_softmax",
         replace(SETTINGS, accumulate=3, epochs=24, evaluate_every=12),
     ),
+    "rows by a power of the count": ("erm+power:exponent=0.3", SETTINGS),
+    "rows class-balanced, balanced-am-mixup": ("balanced-am-mixup+balanced_softmax+class_balanced", SETTINGS),
+    "rows by effective numbers": ("erm+effective_share:beta=0.9", SETTINGS),
+    "rows progressively balanced": ("erm+balanced_softmax+progressive", SETTINGS),
+    "rows repeated": ("erm+repeat_factor:threshold=0.3", SETTINGS),
+    "rows in groups of a class": ("am-mixup+m_per_class:m=3", SETTINGS),
 }
 
 
@@ -64,7 +70,7 @@ def fit_of(case: str, change: Callable[[Mix], None] = lambda mix: None) -> tuple
     change(mix)
     model = build(settings.network, (8,), 5, seed=SEED)
     split = Split(source.train, source.test, None, "all")
-    fit = Fit(model, mix, line.make_loss(), split, settings, seed=SEED)
+    fit = Fit(model, mix, line.make_loss(), split, settings, seed=SEED, order=line.make_order())
     ratios: list[float] = []
     step = fit.schedule.step
 

@@ -57,7 +57,9 @@ def methods(name: str | None = None, /) -> None:
             raise unknown("part of a method", name, (*KINDS, *known))
         for kind, registry in found.items():
             make = registry.find(name)
-            shown = ", ".join(f"{option}={default}" for option, default in _options(kind, name, make).items())
+            shown = ", ".join(
+                f"{option}={default}" for option, default in shown_options(kind, name, make).items()
+            )
             text = inspect.getdoc(make) or ""
             console.print(
                 f"{name}, one of the {kind}; options: {shown or 'none'}\n\n{text}\n",
@@ -66,7 +68,8 @@ def methods(name: str | None = None, /) -> None:
             )
 
 
-def _options(kind: str, name: str, make: Callable[..., Any]) -> dict[str, Any]:
+def shown_options(kind: str, name: str, make: Callable[..., Any]) -> dict[str, Any]:
+    """The options that a method's text may give to a part, with their defaults."""
     if kind != "mixes":
         return options_of(make)
     # A comparison knows the counts by itself.
@@ -82,7 +85,7 @@ def _table(kind: str) -> Table:
         make = registry.find(name)
         text = inspect.getdoc(make) or ""
         paper = PAPER.search(text)
-        options = ", ".join(f"{option}={value}" for option, value in _options(kind, name, make).items())
+        options = ", ".join(f"{option}={value}" for option, value in shown_options(kind, name, make).items())
         what = text.split("\n\n")[0].replace("\n", " ")
         table.add_row(
             escape(name), escape(what), "" if paper is None else f"arXiv {paper[1]}", escape(options)

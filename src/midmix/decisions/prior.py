@@ -22,7 +22,7 @@ class LogitPrior:
 
     A head is fed targets of prior `fed` by a loss that adds `τ log fed` to the logits s before cross-entropy: τ = 0 is
     plain cross-entropy, τ = 1 balanced softmax (Ren et al. 2020, arXiv 2007.10740), any τ is logit adjustment (Menon et
-    al. 2021, arXiv 2007.07314, equation 10). Cross-entropy is least where its softmax is the posterior of the
+    al. 2021, arXiv 2007.07314). Cross-entropy is least where its softmax is the posterior of the
     rows that it is fed,
 
         softmax_c(s + τ log fed) = p(c | x) ∝ p(x | c) fed_c,

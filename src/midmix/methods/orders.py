@@ -108,7 +108,7 @@ class ByClass(ABC):
 class Power(ByClass):
     """A class is drawn by a power of its count: `p_c = n_c^q / Σ_k n_k^q`, over the classes with rows.
 
-    Kang et al. 2020 (Decoupling, arXiv 1910.09217), equation 1: q = 1 draws rows by equal chance, ½ is square-root
+    Kang et al. 2020 (Decoupling, arXiv 1910.09217): q = 1 draws rows by equal chance, ½ is square-root
     sampling, 0 class-balanced sampling. Below 0 the rarest classes are drawn most: the partners of CMO (Park et al.
     2022, arXiv 2112.00412) are drawn with q = -1 in the paper's form. N draws an epoch, with replacement.
 
@@ -164,7 +164,7 @@ def square_root() -> Order:
 class EffectiveNumberOrder(ByClass):
     """A row is drawn by the inverse of its class's effective number: `p_c ∝ n_c (1 - β) / (1 - β^{n_c})`.
 
-    Weights of Cui et al. 2019 (arXiv 1901.05555), equation 3, as chances of being drawn. β = 0 draws rows by equal
+    Weights of Cui et al. 2019 (arXiv 1901.05555), as chances of being drawn. β = 0 draws rows by equal
     chance, and as β nears 1 the classes become balanced.
 
     Args:
@@ -197,7 +197,7 @@ class Progressive(ByClass):
     """From rows by equal chance to classes by equal chance, as the training goes on.
 
     `p_c = (1 - t) n_c / N + t / C`, with t the progress and C the classes with rows (Kang et al. 2020, arXiv
-    1910.09217, equation 2). What the first epoch's and the last's t are is the training's to say: the paper has t/T,
+    1910.09217). What the first epoch's and the last's t are is the training's to say: the paper has t/T,
     the authors' code e/(T - 1) of epochs from 0, so that the last one is balanced. N draws an epoch, with replacement.
 
     Example:
@@ -215,7 +215,7 @@ class Progressive(ByClass):
 class RepeatFactor:
     """Rows of rare classes are repeated: each stands `r_c = max(1, √(t / f_c))` times in an epoch, on average.
 
-    Gupta et al. 2019 (LVIS, arXiv 1908.03195), section 5 with one label a row: f_c is the class's share of the rows. A
+    Gupta et al. 2019 (LVIS, arXiv 1908.03195) with one label a row: f_c is the class's share of the rows. A
     row is in an epoch ⌊r_c⌋ times, and once more with the chance of what is left of r_c. So an epoch has **more than N
     rows**: `Σ_c n_c r_c` on average, another number each time.
 
@@ -259,9 +259,9 @@ class RepeatFactor:
 class MPerClass:
     """m rows of one class, then m of another: every class once in each round, in an order drawn anew each round.
 
-    Class-aware sampling (Shen, Lin & Huang 2016, arXiv 1512.05830, section 3.2), where m is 1; with batches of P · m
-    rows, the batches of metric learning, P classes with m rows each (Musgrave et al. 2020, arXiv 2003.08505, section
-    3.1). A group has m different rows where its class has as many, else each row as often as every other, but for one.
+    Class-aware sampling (Shen, Lin & Huang 2016, arXiv 1512.05830), where m is 1; with batches of P · m
+    rows, the batches of metric learning, P classes with m rows each (Musgrave et al. 2020, arXiv 2003.08505). A group
+    has m different rows where its class has as many, else each row as often as every other, but for one.
     N rows an epoch, the last group cut there; classes have equal shares.
 
     Args:

@@ -80,8 +80,11 @@ class TransportPairs(Confusion):
     the foreground's class that is taken for the background's, and the plan is Sinkhorn's with entropy weight ε. The
     partner of a row is drawn from its row of the plan.
 
-    Of the authors' method: their cost adds the cosine distance of the images' features, which is left out here, because
-    a plan is made from labels alone; and their code takes the confusions from the test split, which this does not.
+    What the authors' code does and this does not: the cost of foreground j and background i is
+    `w (1 - cos(z_j, z_i)) + (1 - w) (1 - share of c_j taken for c_i)` with features z, of which this is w = 0, because
+    a plan is made from labels alone; foregrounds are drawn from the whole data, and each takes the one background with
+    the largest entry of the plan, where here each background draws its foreground with the plan's chances; confusions
+    are those of the test split.
 
     Example:
         >>> pairs = TransportPairs(3)

@@ -102,7 +102,7 @@ class FrequencyRatio(BetaRatio):
 
 @dataclass(frozen=True)
 class RemixLabels:
-    """The rare class alone where it is κ times rarer and its share above 1-τ (Remix, Chou et al. 2020, equation 10).
+    """The rare class alone where it is κ times rarer and its share above 1-τ (Remix, Chou et al. 2020).
 
     `λ_y = 0` where `n_i ≥ κ n_j` and `λ < τ`; `λ_y = 1` where `κ n_i ≤ n_j` and `1-λ < τ`; else `λ_y = λ`.
 

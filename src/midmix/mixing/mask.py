@@ -52,7 +52,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Box(Mask):
-    """A box of the partner's pixels (CutMix, Yun et al. 2019, arXiv 1905.04899, equation 2).
+    """A box of the partner's pixels (CutMix, Yun et al. 2019, arXiv 1905.04899).
 
     Its sides are `⌊size · (1-λ)^{1/d}⌋` over the d axes behind the channels, its centre is drawn evenly, and what
     hangs over the edge is cut off, so it may be smaller than asked for. An odd side loses a pixel, as in their code.

@@ -17,7 +17,7 @@ from midmix.mixing.site import Input
 def cutmix(
     num_classes: int, *, alpha: float = 1.0, per_row: bool = False, **settings: Unpack[Settings]
 ) -> Mix:
-    """CutMix (Yun et al. 2019, arXiv 1905.04899, equations 1 and 2): a box of the partner's pixels.
+    """CutMix (Yun et al. 2019, arXiv 1905.04899): a box of the partner's pixels.
 
     `x̃ = M ⊙ x_i + (1-M) ⊙ x_j`, loss `λ ℓ(c_i) + (1-λ) ℓ(c_j)` where λ is the mean of M as it was laid, clipped at
     the image's edge; asked for is `λ ~ Beta(α, α)`. Their CIFAR runs mix half of the batches: `probability=0.5`.

@@ -78,7 +78,7 @@ def mixup(
     per_row: bool = False,
     **settings: Unpack[Settings],
 ) -> Mix:
-    """Mixup (Zhang et al. 2018, arXiv 1710.09412, equation 1): inputs and labels, `λ ~ Beta(α, α)`.
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412): inputs and labels, `λ ~ Beta(α, α)`.
 
     `x̃ = λ x_i + (1-λ) x_j`, loss `λ ℓ(c_i) + (1-λ) ℓ(c_j)`, partners a random permutation of the batch.
 

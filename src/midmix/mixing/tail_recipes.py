@@ -25,7 +25,7 @@ def remix(
     tau: float = 0.5,
     **settings: Unpack[Settings],
 ) -> Mix:
-    """Remix (Chou et al. 2020, arXiv 2007.03943, equation 10): mixup, whose label goes to the much rarer class alone.
+    """Remix (Chou et al. 2020, arXiv 2007.03943): mixup, whose label goes to the much rarer class alone.
 
     Args:
         num_classes: C.
@@ -156,10 +156,11 @@ def otmix(
     entropy: float = 0.01,
     **settings: Unpack[Settings],
 ) -> Mix:
-    """OTMix (Gao et al. 2023, NeurIPS), without its test split: as `cmo`, foregrounds by optimal transport.
+    """The classes' half of OTMix (Gao et al. 2023, NeurIPS), without its test split: `cmo` by optimal transport.
 
-    A foreground goes with the backgrounds whose class its own is taken for; see `TransportPairs` for what is left out.
-    Confusions are seen on the batches that are not mixed: `probability` is .5 unless it is given.
+    A foreground goes with the backgrounds whose class its own is taken for. This is not the whole of the method: the
+    distance of the rows' features is no part of the cost here; `TransportPairs` says each difference. Confusions
+    are seen on the batches that are not mixed: `probability` is .5 unless it is given.
 
     Args:
         num_classes: C.
@@ -183,11 +184,12 @@ def otmix(
 def cp_mix(
     num_classes: int, *, alpha: float = 1.0, window: float = 20_000, **settings: Unpack[Settings]
 ) -> Mix:
-    """CP-Mix (Yoon et al. 2024, arXiv 2411.07621): mixup with a row of a class that the row's is taken for.
+    """CP-Mix's pairs (Yoon et al. 2024, arXiv 2411.07621): mixup with a row of a class that one's own is taken for.
 
     Confusions are those of clean *training* rows, counted as training goes, so it mixes features unless it is told
-    otherwise: there clean rows are seen. The labels are mixup's; the paper's own weighting of labels by counts is left
-    out.
+    otherwise: there clean rows are seen. Partners are rows of the batch. This is not the whole of the method: the paper
+    has labels of its own, which heed the imbalance; their formula could not be looked up, and the labels here are
+    mixup's.
 
     Args:
         num_classes: C.

@@ -16,7 +16,7 @@ from midmix.methods.orders import draw_by_class
 class ClassBalancedSampler(Sampler[int]):
     """Draws each row's class with equal chance, then a row of it: `P(row i) = 1 / (C · n_class(i))`, with replacement.
 
-    Class-balanced sampling (Kang et al. 2020, Decoupling, arXiv 1910.09217, equation 1 with q = 0), over the C classes
+    Class-balanced sampling (Kang et al. 2020, Decoupling, arXiv 1910.09217, with q = 0), over the C classes
     that have rows. There is one sequence of draws for all processes, of which process r of n takes the places r, r + n,
     r + 2n, …: no two of them share a draw, and n processes with batches of B see in each step the rows that one
     process with batches of n·B sees. The sequence is a function of seed and epoch alone, so a run is resumed by

@@ -33,7 +33,7 @@ class Focal:
 
 @LOSSES.register
 def focal(gamma: float = 2.0) -> ComposedLoss:
-    """Focal loss over the softmax (Lin et al. 2017, arXiv 1708.02002, equation 4).
+    """Focal loss over the softmax (Lin et al. 2017, arXiv 1708.02002).
 
     `ℓ = -(1 - p_y)^γ log p_y`: rows that are right already count for less. The paper's is over sigmoids of a detector;
     this is its usual form for one label of several. Its α is a class weight: write `+effective_number` beside it.
@@ -122,7 +122,7 @@ class Asymmetric:
 
 @LOSSES.register
 def asymmetric(positive: float = 0.0, negative: float = 4.0, margin: float = 0.05) -> ComposedLoss:
-    """Asymmetric loss (Ridnik et al. 2021, arXiv 2009.14119, equations 4, 5 and 7); the label is a row's one yes.
+    """Asymmetric loss (Ridnik et al. 2021, arXiv 2009.14119); the label is a row's one yes.
 
     `ℓ = -(1 - p_y)^{γ+} log p_y - Σ_{k≠y} q_k^{γ-} log(1 - q_k)` with `p = sigmoid(z)` and `q = max(p - m, 0)`.
 

@@ -42,7 +42,7 @@ class DensityRatio:
 
 @LOSSES.register
 def lade(weight: float = 0.1, regularizer: float = 0.1) -> ComposedLoss:
-    """Label distribution disentangling (Hong et al. 2021, arXiv 2012.00321, section 3.3).
+    """Label distribution disentangling (Hong et al. 2021, arXiv 2012.00321).
 
     Balanced softmax, and over the batch `-α Σ_c π_c (ẑ_c - S_c - λ S_c²)`: ẑ_c is class c's logit averaged over its
     rows (over shares of rows under mixing), `S_c = log( mean_r e^{z_rc} / (C π_c) )`. Logits are then log-density

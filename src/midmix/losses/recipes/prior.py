@@ -46,11 +46,11 @@ class AddLogPrior:
 
 @LOSSES.register
 def balanced_softmax(tau: float = 1.0) -> ComposedLoss:
-    """Cross-entropy of logits shifted by the log prior (Ren et al. 2020, arXiv 2007.10740, equation 3).
+    """Cross-entropy of logits shifted by the log prior (Ren et al. 2020, arXiv 2007.10740).
 
     `ℓ = -log( π_y^τ e^{s_y} / Σ_k π_k^τ e^{s_k} )`: the head learns what is left once frequency is accounted for, and
     its plain argmax is balanced over the classes. With τ this is logit adjustment in training (Menon et al. 2021, arXiv
-    2007.07314, equation 10), whose name it has too. The prior belongs to the owners: a mix hands over that of the
+    2007.07314), whose name it has too. The prior belongs to the owners: a mix hands over that of the
     targets it really feeds.
 
     Args:

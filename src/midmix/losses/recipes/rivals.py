@@ -41,7 +41,7 @@ class Seesaw:
 
 @LOSSES.register
 def seesaw(mitigation: float = 0.8, compensation: float = 2.0) -> ComposedLoss:
-    """Seesaw loss (Wang et al. 2021, arXiv 2008.10032, section 3.1).
+    """Seesaw loss (Wang et al. 2021, arXiv 2008.10032).
 
     `ℓ = -log( e^{z_y} / (e^{z_y} + Σ_{k≠y} M_yk C_yk e^{z_k}) )` with `M_yk = min(1, (n_k / n_y)^p)`, so that rare
     classes are punished less by frequent ones' rows, and `C_yk = max(1, (σ_k / σ_y)^q)`, σ the softmax, not
@@ -93,7 +93,7 @@ class IgnoreRare:
 
 @LOSSES.register
 def equalization(threshold: float = 0.01, probability: float = 0.9) -> ComposedLoss:
-    """Softmax equalization loss (Tan et al. 2020, arXiv 2003.05176, section 3.4): rare classes are not pushed down.
+    """Softmax equalization loss (Tan et al. 2020, arXiv 2003.05176): rare classes are not pushed down.
 
     `ℓ = -log( e^{z_y} / Σ_k w_k e^{z_k} )` with `w_k = 1 - β_rk [f_k < λ] [k ≠ y]`, where f is the share of the targets
     and β_rk is 1 with probability γ, drawn for each logit.

@@ -41,7 +41,7 @@ class Smoothed:
 
 @LOSSES.register
 def label_smoothing(epsilon: float = 0.1) -> ComposedLoss:
-    """Label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7): a share of each label for all.
+    """Label smoothing (Szegedy et al. 2016, arXiv 1512.00567): a share of each label for all.
 
     `ℓ = (1 - ε) · CE(z, y) + ε / C · Σ_k CE(z, k)`, as `torch.nn.CrossEntropyLoss(label_smoothing=ε)`.
 
@@ -99,7 +99,7 @@ class SmoothedByClass:
 def label_aware_smoothing(
     head: float = 0.3, tail: float = 0.0, shape: str = "concave", power: float = 2.0
 ) -> ComposedLoss:
-    """Label-aware smoothing (Zhong et al. 2021, arXiv 2104.00466, section 3.2): frequent classes are smoothed more.
+    """Label-aware smoothing (Zhong et al. 2021, arXiv 2104.00466): frequent classes are smoothed more.
 
     `ℓ = -(1 - ε_y) log p_y - ε_y / (C - 1) · Σ_{k≠y} log p_k`, with `ε_c = tail + (head - tail) · f(t_c)` and
     `t_c = (n_c - min n) / (max n - min n)`. The authors' code spreads ε over all C classes, the label too: its ε is

@@ -78,7 +78,7 @@ class Deferred:
 
 @LOSSES.register
 def class_weighted(power: float = 1.0) -> ComposedLoss:
-    """Cross-entropy of rows weighted by a power of their class's inverse frequency (King & Zeng 2001, section 3.2).
+    """Cross-entropy of rows weighted by a power of their class's inverse frequency (King & Zeng 2001).
 
     `ℓ = w_y · CE(z, y)` with `w_c = n_c^(-p) / Σ_k π_k n_k^(-p)`: mean 1 over the targets really fed, where
     `torch.nn.CrossEntropyLoss(weight=…)` divides by what the batch happens to hold. `p = 1/2` is square-root weighting.
@@ -102,7 +102,7 @@ def class_weighted(power: float = 1.0) -> ComposedLoss:
 
 @LOSSES.register
 def effective_number(beta: float = 0.9999) -> ComposedLoss:
-    """Class-balanced cross-entropy (Cui et al. 2019, arXiv 1901.05555, section 4.1).
+    """Class-balanced cross-entropy (Cui et al. 2019, arXiv 1901.05555).
 
     `ℓ = w_y · CE(z, y)` with `w_c ∝ (1 - β) / (1 - β^{n_c})`, scaled to mean 1 over the targets really fed; the paper
     scales to a sum of C, which counts less for the same classes the longer the tail.
@@ -125,10 +125,10 @@ def effective_number(beta: float = 0.9999) -> ComposedLoss:
 
 @LOSSES.register
 def drw(beta: float = 0.9999, start: float = 0.8) -> ComposedLoss:
-    """Deferred re-weighting: plain at first, class weights for the end (Cao et al., arXiv 1906.07413, section 3.2).
+    """Deferred re-weighting: plain at first, class weights for the end (Cao et al., arXiv 1906.07413).
 
-    From a share of the training on, rows count by their class's effective number (Cui et al. 2019, arXiv 1901.05555,
-    section 4.1), `w_c ∝ (1 - β) / (1 - β^{n_c})`, scaled to mean 1 over the targets really fed. It goes with any loss.
+    From a share of the training on, rows count by their class's effective number (Cui et al. 2019, arXiv 1901.05555),
+    `w_c ∝ (1 - β) / (1 - β^{n_c})`, scaled to mean 1 over the targets really fed. It goes with any loss.
 
     Args:
         beta: β, in `[0, 1)`.
@@ -170,7 +170,7 @@ class Influence:
 def influence_balanced(
     power: float = 1.0, alpha: float = 1000.0, epsilon: float = 1e-3, start: float = 0.5
 ) -> ComposedLoss:
-    """Influence-balanced loss (Park et al. 2021, arXiv 2110.02444, section 3).
+    """Influence-balanced loss (Park et al. 2021, arXiv 2110.02444).
 
     `ℓ = α n̄_y · CE(z, y) / (‖softmax(z) - e_y‖₁ ‖h‖₁ + ε)` once a share of the training is done, `n̄_c ∝ n_c^(-p)` of
     mean 1 over the targets really fed; h is what enters the classifier. The factor is differentiated too, as the

@@ -24,7 +24,7 @@ def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 class NearestClassMean:
     """The class whose mean feature is nearest; the trained classifier is not used.
 
-    Kang et al. 2020 (arXiv 1910.09217), section 4.2. With Euclidean distance the logits are `2 μ_c·z - ‖μ_c‖²`, which
+    Kang et al. 2020 (arXiv 1910.09217). With Euclidean distance the logits are `2 μ_c·z - ‖μ_c‖²`, which
     is `-‖z - μ_c‖²` but for `‖z‖²`, the same for every class: a linear classifier. With `cosine` they are
     `cos(z, μ_c)`.
 

@@ -76,7 +76,7 @@ class Retrained:
 class ClassifierRetraining(Retrained):
     """cRT: a fresh linear classifier, trained on the fixed features with class-balanced draws.
 
-    Kang et al. 2020 (arXiv 1910.09217), section 4.2. Weights and bias start uniform in `±1/√D`, by `data.seed`.
+    Kang et al. 2020 (arXiv 1910.09217). Weights and bias start uniform in `±1/√D`, by `data.seed`.
 
     Args:
         epochs: of N draws, batches of 128.
@@ -111,7 +111,7 @@ class ClassifierRetraining(Retrained):
 class LearnableScales(Retrained):
     """LWS: a learned scale for each class's weights, whose directions stay: `f_c w_c·z + b_c`.
 
-    Kang et al. 2020 (arXiv 1910.09217), section 4.2, by class-balanced draws from f = 1. As the paper has it the bias
+    Kang et al. 2020 (arXiv 1910.09217), by class-balanced draws from f = 1. As the paper has it the bias
     is not scaled; the authors' code scales it too.
 
     Args:

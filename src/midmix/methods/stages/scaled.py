@@ -32,7 +32,7 @@ TAUS = tuple(step / 20 for step in range(41))
 class TauNorm:
     """τ-normalisation: each class's weights divided by the τ-th power of their length, no bias.
 
-    `w̃_c = w_c / ‖w_c‖^τ` (Kang et al. 2020, arXiv 1910.09217, section 4.2).
+    `w̃_c = w_c / ‖w_c‖^τ` (Kang et al. 2020, arXiv 1910.09217).
 
     Args:
         tau: τ, 0 or more; 1 gives all classes weights of one length. `auto` for the one of 0, 0.05, …, 2 with the
@@ -76,7 +76,7 @@ class TauNorm:
 class LogitAdjustment:
     """Post-hoc logit adjustment: `s_c - τ log π_c`, with π the classes' shares of the training rows.
 
-    Menon et al. 2021 (arXiv 2007.07314), equation 9. It takes out a prior that the logits hold, so it is for a head
+    Menon et al. 2021 (arXiv 2007.07314). It takes out a prior that the logits hold, so it is for a head
     that was trained without: after balanced softmax, or rows drawn class-balanced, it is taken out twice.
 
     Args:
@@ -134,7 +134,7 @@ class LogitAdjustment:
 class Temperature:
     """Temperature scaling: `s / T`, with the T that is likeliest on validation rows; no decision changes.
 
-    Guo et al. 2017 (arXiv 1706.04599), section 4.2: least mean `-log softmax(s / T)[y]`, T in `[0.01, 100]`; see
+    Guo et al. 2017 (arXiv 1706.04599): least mean `-log softmax(s / T)[y]`, T in `[0.01, 100]`; see
     `midmix.decisions.fit_calibration`.
 
     Raises:
