@@ -197,7 +197,7 @@ def measure() -> dict[str, float]:
         with contextlib.redirect_stdout(io.StringIO()):
             pytest.main(["-q", "-p", "no:cacheprovider", *nodes], plugins=[errors])
     finally:
-        torch.testing.assert_close, pytest.approx = close, approx  # type: ignore[assignment]
+        torch.testing.assert_close, pytest.approx = close, approx
     return dict(errors.found)
 
 
