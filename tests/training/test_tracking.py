@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from accelerate.state import AcceleratorState
 
 from midmix.errors import InputError
 from midmix.methods import Method
@@ -20,6 +21,7 @@ OWN = '''
 import json
 from pathlib import Path
 from typing import Any
+from accelerate.logging import get_logger
 from accelerate.tracking import GeneralTracker
 
 class Lines(GeneralTracker):
@@ -52,6 +54,13 @@ class Failing(Lines):
 
     def log(self, values, step=None):
         raise OSError("the service\\nis gone")
+
+class OnEvery(Lines):
+    """As Weights & Biases' tracker."""
+    name, main_process_only = "every", False
+
+    def start(self):
+        get_logger("own").debug("started")
 
 class NeverStarts(Lines):
     name = "never"
@@ -124,6 +133,13 @@ def test_a_run_is_the_same_with_and_without_trackers(run, blobs, own, tmp_path):
     )
     with np.load(tmp_path / "alone" / "test.npz") as alone, np.load(tmp_path / "told" / "test.npz") as told:
         np.testing.assert_array_equal(alone["logits"], told["logits"])
+
+
+def test_trackers_that_speak_on_every_process_find_accelerate_ready(run, blobs, own, tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)  # as in a fresh process
+    tracking = Tracking((f"{own}:OnEvery",), tmp_path / "told")
+    train_run(run, blobs, tmp_path / "out", tracking=tracking)
+    assert lines(tmp_path / "told" / f"{run.name}.jsonl")[-1][0] == "finish"
 
 
 def test_a_finished_run_is_told_to_nobody_again(run, blobs, own, tmp_path):

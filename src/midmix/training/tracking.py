@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from accelerate.state import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 
 from midmix.errors import InputError
@@ -116,6 +117,7 @@ class Tracking:
             told.finish()
 
     def _started(self, run: str, say: Callable[[str], None]) -> list[GeneralTracker]:
+        PartialState()  # by which Accelerate's trackers know that they may speak
         started: list[GeneralTracker] = []
         for name in self.names:
             kind: Any = TRACKERS.find(name)
