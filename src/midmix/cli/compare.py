@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from midmix.cli.console import console, note, settings_for
+from midmix.cli.console import console, note, note_trained, settings_for
 from midmix.cli.flags import (
     Config,
     Out,
@@ -133,6 +133,7 @@ def compare(
     results, tested = comparison.results, tested_runs(comparison)
     console.print(terminal_table(results, tested=tested, baseline=baseline))
     records = [run.about for run in comparison.runs]
+    note_trained(next((record for record in records if record.get("trained_parameters")), records[0]))
     console.print(tuning_of(records), style="dim", highlight=False)
     if signs := health_of(comparison).signs:
         console.print(terminal_health(signs), highlight=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -43,3 +44,11 @@ def settings_for(source: Source, given: dict[str, Any]) -> Settings:
             "features; --network mlp puts hidden layers before the classifier"
         )
     return settings
+
+
+def note_trained(record: Mapping[str, Any]) -> None:
+    """How many of a pretrained encoder's weights a run trained."""
+    trained, every = record.get("trained_parameters"), record["parameters"]
+    if record.get("encoder") is not None and trained and every:
+        tune = record["settings"]["tune"]
+        note(f"--tune {tune}: {trained:,} of {every:,} weights were trained ({trained / every:.2%})")

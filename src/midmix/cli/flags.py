@@ -161,7 +161,8 @@ measured columns or more, alike in scale; else mlp]"
     "Of an encoder: pretrained, which downloads what is not in the cache, a file, or none. [default: a folder's own]"
 
     tune: str | None = None
-    "head trains a classifier on an encoder's features, which are computed once and kept; all trains everything. \
+    "Of an encoder: head trains a classifier on its features, which are computed once and kept; light trains biases, \
+normalisation and adapters (midmix[light]); last:N its last N blocks; all everything. \
 [default: head with an encoder]"
 
     width: Whole | None = None

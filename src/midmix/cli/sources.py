@@ -13,10 +13,10 @@ from midmix.cli.console import aside, introduce, note
 from midmix.data import Source, Splits
 from midmix.errors import InputError
 from midmix.models import Encoder, ImageInputs
+from midmix.models.tuning import ALL, HEAD
 from midmix.studies.runner import interruptible
 from midmix.training import Settings, embedded
 from midmix.training.encoders import encoder_of
-from midmix.training.settings import HEAD
 
 
 def open_source(
@@ -26,9 +26,9 @@ def open_source(
     encoder = encoder_for(training)
     if encoder is not None and training["tune"] is None:
         training = {**training, "tune": HEAD}
-    if training["tune"] == HEAD and encoder is None:
+    if training["tune"] not in (None, ALL) and encoder is None:
         raise InputError(
-            f"--tune {HEAD}: trains on the features of a pretrained encoder; name one with --network, such as timm:NAME"
+            f"--tune {training['tune']}: is for a pretrained encoder; name one with --network, such as timm:NAME"
         )
     head = training["tune"] == HEAD
     loaded = data.load(source, **reading_for(reading, encoder, lazy=head))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from midmix.cli.console import console, note, settings_for
+from midmix.cli.console import console, note, note_trained, settings_for
 from midmix.cli.flags import Config, Out, SourceFlags, SplitFlags, Track, TrainingFlags, Whole
 from midmix.cli.measured import measured
 from midmix.cli.progress import progress_of_runs
@@ -64,6 +64,7 @@ def train(
     console.print(
         measured(predictions, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch")
     )
+    note_trained(record)
     for finding in record.get("health") or ():
         console.print(
             Text(f"{finding['heading']}: ", style="yellow").append(

@@ -9,9 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from midmix.errors import unknown
 from midmix.methods.values import real, whole
 from midmix.models.heads import CosineLinear as CosineLinear
 from midmix.registry import Registry
+
+STARTS = ("random", "means")
 
 
 class Head(Protocol):
@@ -33,9 +36,12 @@ class Cosine:
 
     Args:
         scale: s of `CosineLinear`, above 0.
+        start: first weights: "random", or "means" for the mean directions of each class's features, so that the first
+            answers are those of the nearest class mean; for an encoder that is pretrained (Shi et al. 2024, arXiv
+            2309.10019). A class without rows keeps random ones.
 
     Raises:
-        InputError: for a scale that is not a finite number above 0.
+        InputError: for a scale that is not a finite number above 0, or another start.
 
     Example:
         >>> import torch
@@ -44,12 +50,35 @@ class Cosine:
     """
 
     scale: float = 16.0
+    start: str = "random"
 
     def __post_init__(self) -> None:
         real("cosine:scale", self.scale, above=0)
+        if self.start not in STARTS:
+            raise unknown("start of cosine", self.start, STARTS)
+
+    @property
+    def start_from(self) -> Callable[[nn.Module, Labelled], None] | None:
+        """What sets a head's first weights by the training rows' features; None where they are random."""
+        return _start_from_means if self.start == "means" else None
 
     def make(self, features: int, num_classes: int) -> nn.Module:
         return CosineLinear(features, num_classes, self.scale)
+
+
+class Labelled(Protocol):
+    """Features `[N, D]` with their labels `[N]`."""
+
+    features: Tensor
+    labels: Tensor
+
+
+@torch.no_grad()
+def _start_from_means(head: nn.Module, rows: Labelled) -> None:
+    assert isinstance(head, CosineLinear)
+    directions = nn.functional.normalize(rows.features.double())
+    for label in torch.unique(rows.labels).tolist():
+        head.weight[label] = directions[rows.labels == label].mean(0).to(head.weight)
 
 
 class ExpertHeads(nn.Module):

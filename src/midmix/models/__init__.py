@@ -8,6 +8,7 @@ from midmix.models.mlp import MLP
 from midmix.models.normalize import Normalize, fit_normalization, to_float
 from midmix.models.pretrained import find_encoder, is_encoder
 from midmix.models.resnet import ResNet
+from midmix.models.tuning import prepare_tuning, trained_weights
 
 __all__ = [
     "MLP",
@@ -24,6 +25,8 @@ __all__ = [
     "find_encoder",
     "fit_normalization",
     "is_encoder",
+    "prepare_tuning",
     "replace_module",
     "to_float",
+    "trained_weights",
 ]

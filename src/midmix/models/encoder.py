@@ -123,6 +123,7 @@ class Encoder(nn.Module):
     def __init__(self, body: nn.Module, inputs: ImageInputs | TextInputs, *, name: str = "encoder") -> None:
         super().__init__()
         self.network, self.inputs = name, inputs
+        self.still: tuple[nn.Module, ...] = ()  # stay in evaluation mode, see `prepare_tuning`
         self.normalize: nn.Module = nn.Identity()
         if isinstance(inputs, ImageInputs):
             self.normalize = Normalize((3, 1, 1))
@@ -135,6 +136,13 @@ class Encoder(nn.Module):
     def classify(self, num_classes: int) -> Self:
         """Puts a fresh linear classifier behind the features; returns the encoder."""
         self.fc = nn.Linear(self.width, num_classes)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, save of what is `still`."""
+        super().train(mode)
+        for module in self.still:
+            module.eval()
         return self
 
     def get_classifier(self) -> nn.Module:

@@ -13,7 +13,8 @@ from rich.text import Text
 from midmix.data.encoded_features import FEWEST
 from midmix.methods import Method
 from midmix.models import is_encoder
-from midmix.training.settings import HEAD, Settings
+from midmix.models.tuning import HEAD
+from midmix.training.settings import Settings
 
 _SPLIT = ("imbalance", "profile", "ranks", "splits", "validation")
 _PLAIN = {

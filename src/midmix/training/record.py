@@ -50,6 +50,7 @@ class RunRecord:
         probabilities: whether softmax of its logits are probabilities.
         search: what was chosen for the method, by what budget, and the settings as `given` before (`Tuned`); empty
             where nothing was searched.
+        trained_parameters: those of `parameters` that were trained; None in records of old.
         encoder: the pretrained encoder that it began with (`midmix.training.encoders.record_of`); None for none.
         settings: how it was trained; a setting that a record does not name stood at its default.
         seconds: of training, evaluations left out.
@@ -95,6 +96,7 @@ class RunRecord:
     health: list[Any] | None = None
     logit_prior: list[float] | None = None
     encoder: dict[str, Any] | None = None
+    trained_parameters: int | None = None
 
     def __post_init__(self) -> None:
         if not self.classes or len(self.class_counts) != len(self.classes):

@@ -9,6 +9,7 @@ from typing import Any
 from midmix.data import Source, Splits
 from midmix.errors import InputError
 from midmix.methods import Method
+from midmix.models.tuning import HEAD
 from midmix.training.embed import embedded
 from midmix.training.encoders import encoder_of
 from midmix.training.history import Epoch, read_history
@@ -16,7 +17,7 @@ from midmix.training.identity import differences
 from midmix.training.predict import predict
 from midmix.training.rule import trained_prior
 from midmix.training.run import HISTORY, Run, Trained, check_run, finished, load_model, write_run
-from midmix.training.settings import HEAD, Settings
+from midmix.training.settings import Settings
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
 
 

@@ -27,7 +27,17 @@ from midmix.measures import measures_of, shot_groups
 from midmix.measures.table import Table
 from midmix.methods import Method, Spec
 from midmix.mixing import Mix
-from midmix.models import Encoder, build, describe, fit_normalization, is_encoder, replace_module
+from midmix.models import (
+    Encoder,
+    build,
+    describe,
+    fit_normalization,
+    is_encoder,
+    prepare_tuning,
+    replace_module,
+    trained_weights,
+)
+from midmix.models.tuning import ALL, HEAD
 from midmix.registry import Code, code_of, is_reference
 from midmix.training.augment import augmentation, prepare_loss
 from midmix.training.baseline import LINEAR, check_baseline, fit_baseline
@@ -41,9 +51,9 @@ from midmix.training.identity import differences, groups_digest, names_digest, r
 from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.record import RECORD, RunRecord, read_record
 from midmix.training.rule import VALIDATION
-from midmix.training.settings import HEAD, Settings
+from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
-from midmix.training.stages import apply_stages, measured_again, rehearse_stages
+from midmix.training.stages import apply_stages, measured_again, rehearse_stages, start_head
 from midmix.training.tracking import TRACKED, Tracking
 from midmix.training.tuned import Tuned, asked
 
@@ -286,6 +296,7 @@ def write_run(
         "network": trained.network,
         "classifier": trained.classifier,
         "parameters": _parameters(trained.model, source),
+        "trained_parameters": 0 if trained.model is None else trained_weights(trained.model),
         "probabilities": trained.probabilities,
         "logit_prior": None if trained.prior is None else list(trained.prior.shares),
         "settings": chosen.settings.as_dict(),
@@ -382,6 +393,7 @@ def _trained(run: Run, split: Split, folder: Path, callback: Callback, checkpoin
     model = run.network(split)
     rehearse_stages(run.method, model, split)
     fit_normalization(model, split.train.inputs)
+    start_head(run.method, model, split)
     checkpoints = Checkpoints(folder / CHECKPOINTS, callback.say, callback.still_ours)
     fit = Fit(
         model,
@@ -608,6 +620,13 @@ def _network(
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             replace_module(model, own, head.make(width, num_classes))
+    if settings.tune not in (ALL, HEAD):
+        if not isinstance(model, Encoder):
+            raise InputError(
+                f"tune {settings.tune}: is for pretrained encoders, and {settings.network} is trained from the "
+                "beginning; leave it out, or name an encoder, such as timm:NAME"
+            )
+        prepare_tuning(model, settings.tune, seed=seed)
     return model
 
 

@@ -10,12 +10,11 @@ from midmix.data.dataset import Labelled
 from midmix.data.encoded_features import from_encoder
 from midmix.errors import InputError, unknown
 from midmix.models import is_encoder
+from midmix.models.tuning import ALL, HEAD, LIGHT, last_blocks
 from midmix.numbers import is_real, is_whole
 from midmix.registry import is_reference
 
 OPTIMIZERS = ("sgd", "adamw")
-HEAD = "head"
-TUNES = (HEAD, "all")
 PRECISIONS = ("fp32", "bf16", "fp16")
 EVALUATIONS = 50  # of a training that has as many epochs, unless it is told otherwise
 AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
@@ -31,8 +30,9 @@ class Settings:
     Attributes:
         network: as `midmix.models.build` names it.
         weights: of an encoder: "pretrained", "none" or a file; see `midmix.models.find_encoder`. None for its own.
-        tune: of an encoder: "head" trains a linear classifier on its features, which are computed once; "all" trains
-            everything. What is trained from the beginning is trained as a whole.
+        tune: of an encoder: "head" trains a linear classifier on its features, which are computed once; "light",
+            "last:N" and "all" train little of it, its last N blocks or everything, see
+            `midmix.models.prepare_tuning`. What is trained from the beginning is trained as a whole.
         width: of its first stage or hidden layers, in channels or units; None for the network's own.
         epochs: passes over the training rows.
         batch_size: rows of a step, over all processes.
@@ -88,8 +88,7 @@ class Settings:
                 raise InputError(f"{name}: {value!r} must be a number")
             if kind is str and not isinstance(value, str):
                 raise InputError(f"{name}: {value!r} must be a text")
-        if self.tune not in TUNES:
-            raise unknown("tune", self.tune, TUNES)
+        last_blocks(self.tune)
         parts_of(self.augment)
         least: dict[str, float] = {"epochs": 1, "batch_size": 2, "accumulate": 1, "evaluate_every": 1}
         least |= {"momentum": 0, "weight_decay": 0, "warmup_epochs": 0}
@@ -129,8 +128,8 @@ class Settings:
         own = NETWORK_DEFAULTS.get(network, {})
         if chosen.get("tune") == HEAD:
             own = _HEAD
-        elif is_encoder(network):
-            own = ENCODER_DEFAULTS
+        elif is_encoder(network) or chosen.get("tune", ALL) != ALL:
+            own = ENCODER_DEFAULTS.get(chosen["tune"], LAST_BLOCKS)
         found = {**defaults, **own, **chosen}
         if "evaluate_every" not in found and isinstance(found["epochs"], int):
             found["evaluate_every"] = max(1, found["epochs"] // EVALUATIONS)
@@ -184,7 +183,11 @@ _HEAD = {"epochs": 20, "batch_size": 128, "learning_rate": 0.1, "weight_decay": 
 NETWORK_DEFAULTS: dict[str, dict[str, Any]] = {"linear": _HEAD, "cosine": _HEAD}
 """A classifier straight on features is convex, or nearly, and learns with few, large steps; without hidden layers to
 smooth it, it wants a decay that an MLP would not bear."""
-ENCODER_DEFAULTS: dict[str, Any] = {
-    "epochs": 10, "batch_size": 32, "learning_rate": 0.01, "weight_decay": 1e-4, "warmup_epochs": 1
-}  # fmt: skip
-"""What was trained already is trained on for a short while, with steps that do not destroy it."""
+_TUNED = {"epochs": 10, "batch_size": 32, "warmup_epochs": 1}
+LAST_BLOCKS: dict[str, Any] = {**_TUNED, "learning_rate": 0.01, "weight_decay": 1e-4}
+ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {
+    ALL: LAST_BLOCKS,
+    LIGHT: {**_TUNED, "epochs": 20, "learning_rate": 0.02, "weight_decay": 5e-4},
+}
+"""What was trained already is trained on for a short while, with steps that do not destroy it; where little is trained,
+for longer and with larger ones, and mostly the classifier is left to decay."""

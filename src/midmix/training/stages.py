@@ -51,6 +51,16 @@ def apply_stages(
     return trained
 
 
+def start_head(method: Method, model: nn.Module, split: Split) -> None:
+    """Gives the method's head its first weights by the training rows' features, where it takes them from there."""
+    start = getattr(method.make_head(), "start_from", None)
+    if start is None:
+        return
+    found = predict(model, split.train, classifier=method.classifier)
+    num_classes = len(split.train.classes)
+    start(features_of(model, num_classes, method.classifier).classifier(model, num_classes), found)
+
+
 def rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:
     """Sees, on a few rows without content, that the stages can be done, before hours of training.
 
