@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,3 +142,38 @@ def test_margins_it_cannot_take_are_named():
     with pytest.raises(InputError, match="second"):
         critical_weight(torch.ones(1), torch.tensor([math.nan]))
     assert critical_weight(torch.tensor([1.0, 0.0]), torch.ones(2)) == 1.0
+
+
+@pytest.mark.parametrize("weight", [0.55, 0.6, 0.9])
+def test_two_sided_labels_want_one_margin_of_all_rows_and_one_sided_ones_ever_larger(weight):
+    """Theorem 6: over free scores of three rows of one class and two of the other."""
+    scores = torch.linspace(0.1, 3, 5, dtype=torch.float64, requires_grad=True)
+
+    def mixed():
+        first, second = scores[:3, None], scores[3:]
+        return torch.stack([weight * first - (1 - weight) * second, weight * second - (1 - weight) * first])
+
+    def two_sided():
+        s = mixed()
+        return (weight * F.softplus(-s) + (1 - weight) * F.softplus(s)).mean()
+
+    optimizer = torch.optim.LBFGS(
+        [scores], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def closure():
+        optimizer.zero_grad()
+        loss = two_sided()
+        torch.autograd.backward(loss)
+        return loss
+
+    optimizer.step(closure)
+    margin = math.log(weight / (1 - weight)) / (2 * weight - 1)
+    torch.testing.assert_close(
+        scores.detach(), torch.full((5,), margin, dtype=torch.float64), rtol=1e-5, atol=0
+    )
+    entropy = -weight * math.log(weight) - (1 - weight) * math.log(1 - weight)
+    assert float(two_sided().detach()) == pytest.approx(entropy, abs=1e-10)
+    assert F.softplus(-2 * mixed()).mean() < F.softplus(-mixed()).mean(), (
+        "one-sided: twice the margins, less loss"
+    )
