@@ -104,4 +104,7 @@ def test_rates_decays_and_lengths_are_those_of_what_is_trained(settings):
     assert found["light"].learning_rate > found["all"].learning_rate
     assert found["last:2"].learning_rate == found["all"].learning_rate
     assert Settings.for_kind("images", **given, tune="light", learning_rate=0.5).learning_rate == 0.5
+    own = Settings.for_kind("images", network="mine.py:encoder", tune="all")
+    assert (own.epochs, own.learning_rate) == (found["all"].epochs, found["all"].learning_rate)
+    assert Settings.for_kind("images", network="resnet-20", tune="all").learning_rate == 0.1
     assert json.loads(json.dumps(found["light"].as_dict()))["tune"] == "light"

@@ -169,8 +169,8 @@ normalisation and adapters (midmix[light]); last:N its last N blocks; all everyt
     "Channels of a ResNet's first stage, or units of every hidden layer. [default: 16 for resnet, 128 for mlp]"
 
     epochs: Whole | None = None
-    "Passes over the training rows. [default: 100 for features, 20 with linear, cosine and --tune head, 60 for images, \
-10 with an encoder]"
+    "Passes over the training rows. [default: 100 for features, 20 with linear, cosine and --tune head or light, 60 \
+for images, 10 with --tune last:N or all]"
 
     batch_size: Whole | None = None
     "Rows of a step. [default: 64 for features, 128 with linear and cosine and for images, 32 with an encoder]"
@@ -180,14 +180,14 @@ normalisation and adapters (midmix[light]); last:N its last N blocks; all everyt
 
     learning_rate: float | None = None
     "At its peak, then a cosine to 0. [default: 0.05 for features, 0.1 with linear and cosine and for images, \
-0.01 with an encoder]"
+0.02 with --tune light, 0.01 with last:N or all of an encoder]"
 
     momentum: float | None = None
     "Of sgd. [default: 0.9]"
 
     weight_decay: float | None = None
     "Of weights; biases and normalisation are not decayed. [default: 0.0005, 0.01 with linear and cosine, \
-0.0001 with an encoder]"
+0.0001 with --tune last:N or all of an encoder]"
 
     warmup_epochs: float | None = None
     "Epochs in which the learning rate rises. [default: 5, 1 with linear and cosine and with an encoder]"

@@ -128,7 +128,9 @@ class Settings:
         own = NETWORK_DEFAULTS.get(network, {})
         if chosen.get("tune") == HEAD:
             own = _HEAD
-        elif is_encoder(network) or chosen.get("tune", ALL) != ALL:
+        elif is_encoder(network) or (
+            "tune" in chosen and (is_reference(network) or chosen["tune"] != ALL)
+        ):  # a function may give an encoder, and who says how much of it is trained says that it does
             own = ENCODER_DEFAULTS.get(chosen["tune"], LAST_BLOCKS)
         found = {**defaults, **own, **chosen}
         if "evaluate_every" not in found and isinstance(found["epochs"], int):
