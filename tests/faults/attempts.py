@@ -191,9 +191,9 @@ def _be_child(call: Call, folder: Path, output: int, limits: tuple[tuple[int, in
     except BaseException:
         traceback.print_exc()
     finally:
-        for stream in (sys.stderr, sys.stdout):  # of which the second may have no room
+        for file in (sys.stderr, sys.stdout):  # of which the second may have no room
             with suppress(BaseException):
-                stream.flush()
+                file.flush()
         os._exit(code)
 
 

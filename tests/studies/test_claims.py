@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -105,3 +107,32 @@ def test_a_claim_that_cannot_be_read_is_somebodys_until_it_is_old(content, tmp_p
     assert Claim.take(path) is None
     os.utime(path, (1, 1))
     assert isinstance(Claim.take(path), Claim)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_where_there_is_no_room_no_claim_is_left(links, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource", reason="file sizes cannot be limited here")
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Claim.take(tmp_path / "claim.json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(tmp_path.iterdir()) == []
+    assert isinstance(Claim.take(tmp_path / "claim.json"), Claim)
+
+
+def test_a_claim_without_links_is_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", _no_links)
+    assert isinstance(Claim.take(tmp_path / "claim.json"), Claim)
+    assert isinstance(Claim.take(tmp_path / "claim.json"), Owner)
+    assert [path.name for path in tmp_path.iterdir()] == ["claim.json"]
+
+
+def _no_links(source, target):
+    raise OSError(errno.EPERM, "Operation not permitted")

@@ -234,20 +234,29 @@ def _create(path: Path, owner: Owner) -> bool:
     content = json.dumps(asdict(owner)).encode()
     try:
         part.write_bytes(content)
-        os.link(part, path)
-    except FileExistsError:
-        return False
-    except OSError:
-        if not part.exists():
-            raise
-        try:  # a file system without links: there is a moment in which the claim is empty
-            number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            os.link(part, path)
         except FileExistsError:
             return False
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
+        except OSError:
+            return _create_in_place(path, content)
     finally:
         part.unlink(missing_ok=True)
+    return True
+
+
+def _create_in_place(path: Path, content: bytes) -> bool:
+    """The same on a file system without links: there is a moment in which the claim is empty."""
+    try:
+        number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+    except OSError:  # no room: an empty claim would be taken for one that is just being written
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
