@@ -65,7 +65,7 @@ def draw(folder: Path, photos: int) -> str:
     """Writes the photos; says what they are."""
     random = np.random.default_rng(0)
     data = os.environ.get("MIDMIX_DATA")
-    source = load(Path(data) / "cifar10") if data else None
+    source = load(Path(data) / "cifar10", lazy=True) if data else None
     for label in range(CLASSES):
         (folder / f"class {label}").mkdir(parents=True)
         rows = None if source is None else (source.train.labels == label).nonzero().flatten()
