@@ -63,6 +63,19 @@ def test_a_run_that_was_cut_short_is_told_the_command_that_trains_it_longer(midm
         assert after[same] == before[same]
 
 
+def test_the_verdict_of_two_classes_has_average_precision_in_place_of_rare_classes(midmix, table, tmp_path):
+    frame = pd.read_csv(table)
+    frame[frame.label != "cat"].to_csv(tmp_path / "two.csv", index=False)
+    outcome = midmix("compare", tmp_path / "two.csv", "--methods", "erm,mixup", "--seeds", 3, "--epochs", 3,
+                     "--width", 8, "--jobs", 1, "--out", tmp_path / "out")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    verdict = outcome.out[outcome.out.rindex("\nVerdict") :]
+    assert "Average precision: " in verdict
+    assert "Rare classes" not in verdict
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<dt>Average precision</dt>" in page[page.index('id="verdict"') :]
+
+
 def test_compare_ends_with_a_verdict_whose_command_trains_the_same_way(midmix, table, tmp_path):
     outcome = midmix("compare", table, "--methods", "mixup,erm", "--seeds", 2, "--epochs", 3, "--width", 8,
                      "--jobs", 1, "--out", tmp_path / "out")  # fmt: skip
