@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument(
         "--mixes", nargs="+", default=list(MIXED), help="what losses and stages are tried with"
     )
+    parser.add_argument("--kinds", nargs="+", help="of parts, the headings of the tables [default: all]")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--baselines", nargs="*", default=list(BASELINES.names()))
@@ -143,6 +144,7 @@ def main() -> None:
     given = parser.parse_args()
     source = data.load(given.source, label=given.label)
     kinds = lines(contrast=given.contrast, baselines=tuple(given.baselines), mixed=tuple(given.mixes))
+    kinds = {kind: texts for kind, texts in kinds.items() if given.kinds is None or kind in given.kinds}
     wanted = {"epochs": given.epochs, "batch_size": given.batch_size, "augment": given.augment}
     settings = Settings.for_rows(source.train, **wanted)
     settings = Settings(**{**settings.as_dict(), "evaluate_every": max(9 * settings.epochs // 10, 1)})
