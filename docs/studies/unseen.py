@@ -52,7 +52,8 @@ def table_of(name: str, package: Path, folder: Path) -> Path:
     columns = [*(f"x{i}" for i in range(len(rows[0]) - 1)), "label"]
     frame = pd.DataFrame(rows, columns=columns)
     frame["label"] = "class " + frame["label"]
-    frame.to_csv(path, index=False)
+    if not path.exists():  # another launcher may be reading it
+        frame.to_csv(path, index=False)
     return path
 
 
