@@ -44,6 +44,7 @@ ALWAYS = {
 OTHERS: Mapping[str, object] = {
     "alpha": 0.2,
     "beta": 0.3,
+    "cosine:start": "means",
     "entropy": 0.3,
     "high": 0.6,
     "max_iter": 3,
@@ -55,7 +56,7 @@ OTHERS: Mapping[str, object] = {
     "threshold": 0.3,
     "window": 10,
 }
-"""Another value of an option, where half as much again would not do."""
+"""Another value of an option, or of one of an entry, where half as much again would not do."""
 IMAGES = ("resize-mix",)
 
 Find = Callable[[Sequence[str]], list[np.ndarray]]
@@ -89,10 +90,11 @@ def declared(kind: str, name: str) -> dict[str, Any]:
     return options_of(KINDS[kind][0].find(name))
 
 
-def other(make: Callable[..., Any], option: str, default: Any) -> object:
+def other(name: str, make: Callable[..., Any], option: str, default: Any) -> object:
     """Another value of an option than its default."""
-    if option in OTHERS:
-        return OTHERS[option]
+    for known in (f"{name}:{option}", option):
+        if known in OTHERS:
+            return OTHERS[known]
     hint = get_type_hints(make).get(option)
     if get_origin(hint) is Literal:
         return next(value for value in get_args(hint) if value != default)
@@ -118,7 +120,10 @@ def test_an_entry_and_each_of_its_options_change_the_results(kind, name, find):
     make = registry.find(name)
     pairs = {"": ("erm", text(name, form))}
     for option, default in declared(kind, name).items():
-        pairs[option] = (text(name, form, option), text(name, form, option, other(make, option, default)))
+        pairs[option] = (
+            text(name, form, option),
+            text(name, form, option, other(name, make, option, default)),
+        )
         if default == "auto" or option in getattr(make, "auto", ()):
             value = "auto" if default != "auto" else 0.7
             pairs[f"{option}, auto"] = (text(name, form, option), text(name, form, option, value))
