@@ -91,6 +91,14 @@ def test_exports_are_checked_on_real_rows(folder: Path, tmp_path: Path, export: 
     assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o666 & ~mask
 
 
+def test_rows_of_another_width_are_not_exported(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="which the network does not take"):
+        export_program(midmix.load(folder).network, torch.zeros(3, 9), tmp_path / "model.pt2")
+    with pytest.raises(InputError, match="hold other things than numbers"):
+        midmix.load(folder).features(np.array([["a", "b"]]))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_card_has_the_runs_table_and_no_markup_of_names(folder: Path) -> None:
     card = model_card(folder)
     assert "# erm on t.csv" in card

@@ -75,8 +75,13 @@ def _asked(network: nn.Module, rows: Tensor) -> tuple[Tensor, np.ndarray]:
     if len(rows) < 2:
         raise InputError(f"rows: {len(rows)}; at least two are needed to check an export by")
     batch = to_float(rows)
-    with torch.inference_mode():
-        return batch, network.eval()(batch).numpy()
+    try:
+        with torch.inference_mode():
+            return batch, network.eval()(batch).numpy()
+    except RuntimeError as error:
+        raise InputError(
+            f"rows: have shape {list(rows.shape[1:])}, which the network does not take; give rows of training's shape"
+        ) from error
 
 
 def _program(network: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
