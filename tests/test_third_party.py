@@ -154,7 +154,7 @@ def test_readers_measures_and_figures_of_an_installed_package_are_used_by_all_co
 
 def test_the_estimator_takes_parts_of_an_installed_package(installed, tmp_path):
     fit = (
-        "from sklearn.datasets import load_iris; from midmix import MidmixClassifier;"
+        "from sklearn.datasets import load_iris; from midmix.integrations import MidmixClassifier;"
         "X, y = load_iris(return_X_y=True);"
         "method = 'their-mix:ratio=0.7+their_loss:start=0.1';"
         "found = MidmixClassifier(method, epochs=5, random_state=0).fit(X, y);"

@@ -10,7 +10,7 @@ def test_a_finished_run_gets_another_classifier(midmix, table, tmp_path):
     assert trained.code == 0, trained.err
     outcome = midmix("refit", run, "tau_norm:tau=auto >> temperature", "--out", out)
     assert outcome.code == 0, outcome.err
-    assert "erm >> tau_norm:tau=auto >> temperature" in outcome.out
+    assert "erm >> tau_norm:tau=auto >> temperature" in " ".join(outcome.out.split())
     assert midmix("predict", out, table, "--out", tmp_path / "told.csv").code == 0
     moved = table.rename(tmp_path / "moved.csv")
     assert "animals.csv" in midmix("refit", run, "ncm", "--out", tmp_path / "again").complaint

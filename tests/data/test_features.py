@@ -393,7 +393,11 @@ class TestNpz:
         np.savez(tmp_path / "whole.npz", x=np.eye(4), y=[0, 1, 0, 1])
         self.forge(tmp_path, b"(4, 4)", shape.encode())
         for read in (load, load_features, lambda path: load_unlabelled(path, shape=(4,))):
-            with pytest.raises(InputError, match=r"a.npz: not a readable NPZ file \(it is cut off or of"):
+            # So much memory there may be, or not.
+            reason = (
+                "it is cut off or of|its arrays need more memory" if "000" in shape else "it is cut off or of"
+            )
+            with pytest.raises(InputError, match=rf"a.npz: not a readable NPZ file \(({reason})"):
                 read(tmp_path / "a.npz")
 
     def test_a_header_that_says_objects(self, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Box(Mask):
         return box(sizes, shares, (centres * torch.tensor(sizes, device=weight.device)).long())
 
     def paste(self, own: Tensor, features: Tensor, partner: Tensor, mask: Tensor) -> Tensor:
-        if len(mask) > 1 or mask.dim() < 3 or mask.device.type != "cpu" or torch.compiler.is_compiling():
+        if len(mask) != 1 or mask.dim() < 3 or mask.device.type != "cpu" or torch.compiler.is_compiling():
             return super().paste(own, features, partner, mask)
         # One box for the batch is a slice, of which alone a copy is made. To look for its edges would keep an
         # accelerator waiting, and compile anew for each.
