@@ -107,7 +107,7 @@ def best(results: pd.DataFrame, measure: str, **how: object) -> str:
     line = str(means.idxmax() if column.better == "higher" else means.idxmin())
     found = summarise(results, measures=[measure], baseline=line, **how)  # type: ignore[arg-type]
     found = found[(found["epoch_choice"] == "last") & (found["difference_n"] > 0)]
-    level = found[found["difference_corrected"] >= 0.05]["line"]
+    level = found[~(found["difference_corrected"] < 0.05)]["line"]  # no p-value tells nothing
     ahead = len(found) - len(level)
     names = ", ".join(f"`{name}`" for name in level[:12]) + (" …" if len(level) > 12 else "")
     said = (
