@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from margin import predicted_from
+from margin import predicted_from  # type: ignore[import-not-found]  # the program beside this one
 from torch import Tensor, nn
 
 from midmix.data import Labelled, load
