@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from midmix.integrations import MidmixClassifier
-from midmix.training.run import hardware
+from midmix.training.hardware import hardware
 
 EPOCHS, BATCH, HIDDEN, LATENT, TEST_ROWS = 10, 512, 128, 32, 50
 Rows = tuple[NDArray[np.float32], NDArray[np.int64]]

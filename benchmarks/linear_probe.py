@@ -29,7 +29,7 @@ from midmix.methods import Method
 from midmix.models import fit_normalization
 from midmix.studies.linear_probe import STRENGTHS, linear_probe
 from midmix.training import Fit, Run, Settings, predict
-from midmix.training.run import hardware
+from midmix.training.hardware import hardware
 
 ROUNDS = 5
 

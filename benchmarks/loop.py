@@ -30,7 +30,7 @@ from midmix.data import Labelled
 from midmix.methods import Method
 from midmix.models import build, describe, to_float
 from midmix.training import Callback, Fit, Settings, Split, StepInfo
-from midmix.training.run import hardware
+from midmix.training.hardware import hardware
 from midmix.training.schedule import make_optimizer
 
 CLASSES, SHAPE, BATCHES = 10, (3, 32, 32), 16

@@ -28,7 +28,7 @@ from midmix.data import load
 from midmix.models import find_encoder, to_float
 from midmix.training import embedded
 from midmix.training.embed import CHUNK
-from midmix.training.run import hardware
+from midmix.training.hardware import hardware
 
 LINES = "erm,erm+balanced_softmax,mixup+balanced_softmax,balanced-am-mixup+balanced_softmax,ridge"
 NETWORK = f"{Path(__file__).parents[1] / 'docs' / 'efficientnet_lite0.py'}:lite0"

@@ -18,7 +18,7 @@ from midmix.errors import InputError
 from midmix.methods import parse_methods
 from midmix.studies import Progress, collect, compare
 from midmix.training import Settings, load_model
-from midmix.training.run import result_rows
+from midmix.training.run_folder import result_rows
 
 COLUMNS = [
     "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy",

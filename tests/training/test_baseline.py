@@ -13,7 +13,8 @@ from midmix.methods import BASELINES, Method
 from midmix.reports import write_report, write_tables
 from midmix.studies import compare
 from midmix.training import Callback, Run, load_model, predict, read_predictions, train_run
-from midmix.training.run import MODEL, check_runs, result_rows
+from midmix.training.run import check_runs
+from midmix.training.run_folder import MODEL, result_rows
 
 
 @pytest.mark.parametrize("name", BASELINES.names())

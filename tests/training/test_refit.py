@@ -14,7 +14,7 @@ from midmix.decisions.calibrate import fit_calibration
 from midmix.errors import InputError
 from midmix.methods import STAGES, Method
 from midmix.training import Run, load_model, predict, read_predictions, refit_run, train_run
-from midmix.training.run import HISTORY, MODEL
+from midmix.training.run_folder import HISTORY, MODEL
 
 
 def run_of(line: str, short, **parts) -> Run:

@@ -13,7 +13,7 @@ from midmix.measures import expected_calibration_error, negative_log_likelihood
 from midmix.methods import Method
 from midmix.training import Run, load_model, read_predictions, run_rule, train_run, trained_prior
 from midmix.training.rule import read_held_out
-from midmix.training.run import result_rows
+from midmix.training.run_folder import result_rows
 
 DATA = [60 / 88, 20 / 88, 8 / 88]
 PAIRED = [

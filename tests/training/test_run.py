@@ -25,7 +25,7 @@ from midmix.training import (
     train_run,
 )
 from midmix.training.identity import LAZY_ROWS, rows_digest
-from midmix.training.run import result_rows
+from midmix.training.run_folder import result_rows
 
 
 @pytest.fixture

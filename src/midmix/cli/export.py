@@ -13,7 +13,7 @@ from midmix.deploy import export_onnx, export_program, load, model_card
 from midmix.errors import InputError
 from midmix.files import atomic_write, check_file
 from midmix.training.record import RECORD
-from midmix.training.run import HISTORY, MODEL, TEST
+from midmix.training.run_folder import HISTORY, MODEL, TEST
 
 NAMES = {"onnx": "model.onnx", "torch": "model.pt2", "card": "README.md"}
 CHECKED_ROWS = 256

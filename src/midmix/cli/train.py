@@ -15,7 +15,7 @@ from midmix.methods import Method
 from midmix.studies import Progress, claimed
 from midmix.studies.runner import interruptible
 from midmix.training import Callback, Run, check_run, read_predictions, train_run
-from midmix.training.run import MODEL
+from midmix.training.run_folder import MODEL
 from midmix.training.tracking import Tracking
 
 

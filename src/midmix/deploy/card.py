@@ -9,7 +9,7 @@ from midmix.decisions import for_own_prior
 from midmix.errors import InputError
 from midmix.measures import classification
 from midmix.training import finished, read_predictions, trained_prior
-from midmix.training.run import TEST
+from midmix.training.run_folder import TEST
 
 
 def model_card(folder: Path) -> str:

@@ -20,7 +20,7 @@ from midmix.errors import InputError
 from midmix.training import load_model, predict_logits, preparation_of, reading_of, run_rule
 from midmix.training.predict import as_tokens
 from midmix.training.record import RECORD
-from midmix.training.run import MODEL
+from midmix.training.run_folder import MODEL
 
 _TAGS = ["midmix", "imbalanced-classification"]
 

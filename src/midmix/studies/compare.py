@@ -16,9 +16,11 @@ from midmix.methods import Method
 from midmix.studies.runner import RUNS, Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
 from midmix.studies.search import FOLDS, check_search
 from midmix.studies.search import search as search_all
-from midmix.training.run import Run, check_runs, finished, read_predictions, result_rows, train_run
+from midmix.training.run import Run, check_runs
+from midmix.training.run_folder import finished, read_predictions, result_rows
 from midmix.training.settings import Settings
 from midmix.training.tracking import Tracking
+from midmix.training.train import train_run
 from midmix.training.tuned import Tuned
 
 

@@ -21,8 +21,10 @@ from midmix.files import atomic_write, read_json
 from midmix.measures import confusion_matrix
 from midmix.methods.ranges import Range, defaults_of, ranges_of
 from midmix.studies.runner import Attempt, Rows, RunnerOptions, run_all
-from midmix.training.run import Run, read_predictions, train_run
+from midmix.training.run import Run
+from midmix.training.run_folder import read_predictions
 from midmix.training.seeds import stream
+from midmix.training.train import train_run
 from midmix.training.tuned import Tuned
 
 FOLDER, OUTCOME, DRAWS, TRIALS = "search", "search.json", "draws.json", "trials"

@@ -31,10 +31,13 @@ from midmix.training.callback import Callback
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit
 from midmix.training.history import read_history
+from midmix.training.load import load_model
 from midmix.training.predict import features_of, predict
-from midmix.training.run import HISTORY, Run, check_runs, load_model, train_run
+from midmix.training.run import Run, check_runs
+from midmix.training.run_folder import HISTORY
 from midmix.training.settings import Settings
 from midmix.training.split import Split
+from midmix.training.train import train_run
 
 OUTCOME, FINE = "transfer.json", "fine.npz"
 _ROWS = 2000

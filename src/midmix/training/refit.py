@@ -14,11 +14,15 @@ from midmix.training.embed import embedded
 from midmix.training.encoders import encoder_of
 from midmix.training.history import Epoch, read_history
 from midmix.training.identity import differences
+from midmix.training.load import load_model
 from midmix.training.predict import predict
 from midmix.training.rule import trained_prior
-from midmix.training.run import HISTORY, Run, Trained, check_run, finished, load_model, write_run
+from midmix.training.run import Run
+from midmix.training.run_folder import HISTORY, check_run, finished
 from midmix.training.settings import Settings
 from midmix.training.stages import apply_stages, measured_again, rehearse_stages
+from midmix.training.train import write_run
+from midmix.training.trained import Trained
 
 
 def refit_run(
