@@ -43,9 +43,8 @@ class DecayedCounts(nn.Module):
         self.window = window
         self.register_buffer("counts", torch.zeros(shape))
 
-    @torch.no_grad()
     def add(self, counts: Tensor, samples: int | Tensor) -> None:
-        """Adds `counts`, which stand for `samples` new samples (over all processes)."""
+        """Adds `counts`, without a gradient, which stand for `samples` new samples (over all processes)."""
         # Both in float64, so that a number and a tensor give the same float32.
         if isinstance(samples, int):
             self.counts.mul_(math.exp(-samples / self.window))

@@ -186,9 +186,11 @@ class Mix(nn.Module):
             self.prior.count_unmixed(labels)
             site = draw_index(self._sites, generator)
             return Plan.unmixed(labels, blend=self.blend, site=site, **self._known(prior))
-        plan = replace(self._draw(labels, generator), site=draw_index(self._sites, generator))
+        plan = self._draw(labels, generator)
+        site = draw_index(self._sites, generator)
         if plan.unlaid is None:
-            return self._counted(plan, prior)
+            return self._counted(plan, prior, site=site, blend=self.blend)
+        plan = replace(plan, site=site)
         if self.clean_weight:  # the site adds the clean rows when it lays the mask
             plan = replace(plan, clean=CleanTerm(self.clean_weight))
         return plan if inputs is None else self._counted(plan.lay(inputs, answer), prior)
@@ -203,10 +205,10 @@ class Mix(nn.Module):
         def relabel(weight: Tensor) -> Plan:
             return self.labels(labels, partner, weight, **self._facts(self.labels))
 
-        plan = replace(relabel(weight), blend=self.blend)
+        plan = relabel(weight)
         if self.mask is None:
             return plan
-        return replace(plan, unlaid=Unlaid(self.mask, seed_of(generator), relabel))
+        return replace(plan, blend=self.blend, unlaid=Unlaid(self.mask, seed_of(generator), relabel))
 
     def _facts(self, part: object) -> dict[str, Any]:
         """What a part asks for beside labels: the data's counts, where unknown the shares so far; the progress."""
@@ -218,10 +220,10 @@ class Mix(nn.Module):
             found["progress"] = self._told
         return found
 
-    def _counted(self, plan: Plan, prior: bool = True) -> Plan:
-        """The plan with what is known when its targets, too, have been counted."""
+    def _counted(self, plan: Plan, prior: bool = True, **facts: Any) -> Plan:
+        """The plan with these facts, and what is known when its targets, too, have been counted."""
         self.prior.count(plan)
-        return replace(plan, **self._known(prior))
+        return replace(plan, **facts, **self._known(prior))
 
     def _known(self, prior: bool) -> dict[str, Any]:
         return {
@@ -266,13 +268,15 @@ class Mix(nn.Module):
         if accuracy is not None and logits is None and labels is None:
             self.ratio.observe_accuracy(accuracy)
         elif accuracy is None and logits is not None and labels is not None:
-            if self.needs_clean_logits and logits.dim() == 2 and logits.shape[1] != self.num_classes:
+            watching = self._watching
+            if watching and logits.dim() == 2 and logits.shape[1] != self.num_classes:
                 raise InputError(
                     f"clean logits: {logits.shape[1]} columns for {self.num_classes} classes, so they are no answer of "
                     "the classifier; name the classifier as the site, or tell the accuracy: accuracy='given'"
                 )
-            for part in self._watching:
-                part.observe(logits.detach(), labels)
+            logits = logits.detach()
+            for part in watching:
+                part.observe(logits, labels)
         else:
             raise InputError("observe: give either clean logits and labels, or accuracy=, or progress=")
 

@@ -95,7 +95,8 @@ class ClassBalancedPairs:
         classes = torch.argsort(~present, stable=True)  # those of the batch first, in order
         other = classes[draw.clamp_max(num_classes - 1)]
         place = starts[other] + index_below(counts[other], uniform(rows, labels.device, generator))
-        return torch.where(others > 0, order[place.clamp_max(rows - 1)], SelfPairs()(labels, num_classes))
+        alone = torch.arange(rows, device=labels.device)
+        return torch.where(others > 0, order[place.clamp_max(rows - 1)], alone)
 
 
 def rows_by_class(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:

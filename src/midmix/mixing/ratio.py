@@ -278,7 +278,8 @@ class AccuracyRatio(Ratio):
     def _publish(self) -> None:
         right, rows = self.tally.counts
         # Classes not seen yet are NaN and have no say; before the first batch there is no accuracy at all.
-        mean = (right / rows).nanmean().clamp_max(1)
+        share = right / rows
+        mean = (share.nanmean() if len(share) > 1 else share[0]).clamp_max(1)
         self.accuracy.copy_(torch.where(mean.isnan(), self.accuracy, mean))
 
     def extra_repr(self) -> str:

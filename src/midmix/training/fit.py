@@ -36,7 +36,7 @@ from midmix.training.state import identity, restore, state_of
 from midmix.training.step import can_divide, mixed_step
 from midmix.training.sums import EpochSums
 
-MEASURED_PARTS = 10  # of a run, at the end of each of which the geometry of features is measured
+MEASURED_PARTS = 5  # of a run, at the end of each of which the geometry of features is measured
 LOOK_SECONDS = 0.25  # of training alone, after which a look is due before its step
 
 
