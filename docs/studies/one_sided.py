@@ -28,9 +28,8 @@ from midmix.mixing.classifier import find_classifier
 from midmix.mixing.labels import Labels
 from midmix.studies.linear_probe import linear_probe
 from midmix.studies.statistics import holm, over_seeds
-from midmix.training import Settings
+from midmix.training import Run, Settings, load_model, train_run
 from midmix.training.predict import predict
-from midmix.training.run import Run, load_model, train_run
 
 SEEDS, RATIO = 8, 0.6
 SIDES: Mapping[str, Labels] = {
