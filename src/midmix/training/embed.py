@@ -161,13 +161,15 @@ def compute(
     done = open_memmap(store.folder / DONE, mode="r+")
     total, rows = len(store.keys), _Several(inputs)
     left = np.flatnonzero(done == 0)
-    # Each process begins elsewhere, so that several meet only when all is done.
-    left = np.roll(left, -secrets.randbelow(len(left) or 1))
+    # Each process in an order of its own, so that several that meet part again.
+    left = np.random.default_rng(secrets.randbits(64)).permutation(left)
     encoder.eval()
     watch(min(total, int(done.sum()) * CHUNK), total)
     for chunk, batch in _decoded(rows, order, (int(chunk) for chunk in left if not done[chunk])):
         if stop():
             raise KeyboardInterrupt
+        if done[chunk]:  # by another process, while the rows were decoded
+            continue
         found = encode(encoder, batch)
         if not bool(found.isfinite().all()):
             raise InputError(
