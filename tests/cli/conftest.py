@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from midmix.cli.app import run
+from midmix.cli.console import aside, console
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Outcome:
 @pytest.fixture
 def midmix(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     monkeypatch.setenv("COLUMNS", "200")
+    for one in (console, aside):  # which may have been made in a narrower terminal
+        monkeypatch.setattr(one, "width", 200)
 
     def command(*arguments: object) -> Outcome:
         capfd.readouterr()
