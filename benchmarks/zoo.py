@@ -107,9 +107,9 @@ OTHERWISE = {
         "a loop over rows",
         "losses/test_ranking.py::test_average_precision_is_a_loop_over_rows",
     ),
-    "ride": ("a loop over experts", "losses/test_experts.py::test_it_is_a_loop_over_pairs_of_experts"),
+    "ride": ("a loop over experts", "losses/test_experts.py::test_it_is_a_loop_over_experts"),
     "shuffled": ("a loop", "methods/test_orders.py::test_shares_are_those_of_a_plain_loop"),
-    "experts": ("a loop over experts", "losses/test_experts.py::test_it_is_a_loop_over_pairs_of_experts"),
+    "experts": ("a loop over experts", "losses/test_experts.py::test_it_is_a_loop_over_experts"),
     "crt": (
         "the optimum by another optimizer",
         "methods/test_stages.py::test_retraining_reaches_the_optimum_of_class_balanced_cross_entropy",
