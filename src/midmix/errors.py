@@ -31,6 +31,10 @@ class RunsFailedError(InputError):
     """Some runs of several failed, each for a reason of its own; the others have finished. Commands exit with 1."""
 
 
+class DivergedError(InputError):
+    """Training whose loss, answers or weights are no longer finite. In a comparison it ends its own run alone."""
+
+
 class UnknownNameError(InputError):
     """A name that nobody knows, for callers that can say more about it; see `unknown`."""
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from scipy import stats
 
 from midmix.errors import InputError
-from midmix.reports import summarise, terminal_table
+from midmix.reports import markdown_table, summarise, terminal_table
 
 
 def _row(summary, line, measure="accuracy", choice="last"):
@@ -81,6 +81,21 @@ def test_an_empty_group_has_no_value(results):
     row = _row(summarise(results), "mixup", "medium")
     assert (row["n"], row["difference_n"]) == (0, 0)
     assert np.isnan(row["mean"])
+
+
+def test_a_seed_that_diverged_is_left_out_of_the_means_and_counted(results):
+    broken = (
+        (results["method"] == "mixup") & (results["criterion"] == "cross_entropy") & (results["seed"] == 1)
+    )
+    results = results[~broken | (results["epoch_choice"] == "last")].assign(diverged=broken)
+    results.loc[broken, ["accuracy", "few", "nll"]] = np.nan
+    table = summarise(results, measures=["accuracy", "few", "nll"])
+    row = _row(table, "mixup")
+    values = _values(results, "mixup")
+    assert (row["n"], row["diverged"], row["difference_n"]) == (2, 1, 2)
+    assert row["mean"] == pytest.approx(np.nanmean(values))
+    assert _row(table, "erm")["diverged"] == 0
+    assert "2 (1 diverged)" in markdown_table(table)
 
 
 def test_a_criterion_other_than_cross_entropy_is_a_line_of_its_own(results):

@@ -23,7 +23,7 @@ from midmix.training.run_folder import result_rows
 COLUMNS = [
     "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy",
     "many", "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds",
-    "probabilities_for",
+    "probabilities_for", "diverged",
 ]  # fmt: skip
 SHARES = ["accuracy", "balanced_accuracy", "many", "medium", "few", "ece", "train_accuracy", "ratio"]
 
@@ -321,11 +321,17 @@ def test_no_seed_is_refused_before_anything_is_made(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_of_a_run_is_the_comparisons(run, short, tmp_path):
+def test_where_every_run_diverges_there_is_no_table(run, short, tmp_path):
     wild = replace(short, learning_rate=1e20, epochs=20, momentum=0.0)
-    with pytest.raises(InputError, match=r"loss: became (nan|inf) at step"):
+    with pytest.raises(
+        InputError, match=r"^erm-seed0: loss: became (nan|inf) at step .*; every run diverged"
+    ):
         run(tmp_path, ("erm",), settings=wild)
-    assert not list(tmp_path.rglob("run.json"))
+    first = files(tmp_path)
+    assert {Path(path).name for path in first} == {"run.json"}
+    with pytest.raises(InputError, match="every run diverged"):  # and none is run again
+        run(tmp_path, ("erm",), settings=wild)
+    assert files(tmp_path) == first
 
 
 @pytest.mark.parametrize("wild", [False, True])

@@ -14,6 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from midmix.errors import InputError
+from midmix.methods import Method
+from midmix.training import load_model
+from midmix.training.record import read_record
+
 LIMIT = 60
 FAST = ["--network", "mlp-8", "--epochs", "3", "--seeds", "2", "--methods", "erm,am-mixup"]
 LONG = [
@@ -246,8 +251,11 @@ def test_workers_that_are_interrupted_write_a_checkpoint_first(tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_run_that_fails_is_named_and_the_others_have_their_report(jobs, tmp_path):
     out = tmp_path / "out"
-    (tmp_path / "own.py").write_text("def bad(logits, labels):\n    return logits.sum(1) * float('nan')\n")
-    lines = f"erm,erm+{tmp_path / 'own.py'}:bad"  # of which one diverges
+    (tmp_path / "own.py").write_text(
+        "from midmix.errors import InputError\n\n"
+        "def bad(logits, labels):\n    raise InputError('own: no such logits')\n"
+    )
+    lines = f"erm,erm+{tmp_path / 'own.py'}:bad"
     launcher = start("compare", "digits", "--network", "mlp-8", "--epochs", 1, "--seeds", 1, "--jobs", jobs,
                      "--methods", lines, "--out", out)  # fmt: skip
     try:
@@ -255,9 +263,38 @@ def test_a_run_that_fails_is_named_and_the_others_have_their_report(jobs, tmp_pa
         assert launcher.returncode == 1, said
         (line,) = [line for line in said.splitlines() if line.startswith("midmix: ")]
         assert "1 of 2 runs failed, the others are finished: erm+" in line
-        assert "loss: became nan at step 1" in line
+        assert "own: no such logits" in line
         assert "Traceback" not in said
         assert (out / "runs" / "erm-seed0" / "run.json").is_file()
         assert (out / "report.html").is_file()
+    finally:
+        end(launcher)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_diverges_ends_and_is_marked(jobs, tmp_path):
+    out, broken = tmp_path / "out", "erm+ldam:scale=1e+38"  # whose first loss is infinite
+    command = ["compare", "digits", "--network", "mlp-8", "--epochs", 1, "--seeds", 1, "--jobs", jobs,
+               "--methods", f"erm,{broken}", "--out", out]  # fmt: skip
+    launcher = start(*command)
+    try:
+        _, said = launcher.communicate(timeout=LIMIT)
+        assert launcher.returncode == 0, said
+        assert "diverged, and has ended: loss: became inf at step 1" in said
+        folder = out / "runs" / Method.parse(broken).slug
+        record = read_record(Path(f"{folder}-seed0"))
+        assert record is not None
+        assert record.diverged.startswith("loss: became inf at step 1 ")
+        results = pd.read_parquet(out / "results.parquet").set_index("method")
+        assert results["diverged"].to_dict() == {"erm": False, broken: True}
+        assert results.loc[[broken], ["accuracy", "few", "nll"]].isna().all(axis=None)
+        assert results.loc["erm", "accuracy"].notna().all()
+        table = (out / "tables.md").read_text()
+        assert f"| {broken} | – | – | – | – | – | – | – | 0 (1 diverged) |" in table
+        page = (out / "report.html").read_text()
+        assert "<small>1 diverged</small>" in page
+        assert "training has diverged" in page
+        with pytest.raises(InputError, match="training diverged, and left no model"):
+            load_model(Path(f"{folder}-seed0"))
     finally:
         end(launcher)

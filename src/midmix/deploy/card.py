@@ -9,7 +9,7 @@ from midmix.decisions import for_own_prior
 from midmix.errors import InputError
 from midmix.measures import classification
 from midmix.training import finished, read_predictions, trained_prior
-from midmix.training.run_folder import TEST
+from midmix.training.run_folder import TEST, check_trained
 
 
 def model_card(folder: Path) -> str:
@@ -21,6 +21,7 @@ def model_card(folder: Path) -> str:
     record = finished(folder)
     if record is None:
         raise InputError(f"{folder}: holds no finished run; name a run's folder")
+    check_trained(record, folder)
     lines = [
         f"# {_cell(record['method'])} on {_cell(Path(record['source']).name)}",
         "",

@@ -52,6 +52,8 @@ class Row:
     paired: int
     """The most runs that a difference in this row stands on."""
     cells: tuple[Cell, ...]
+    diverged: int = 0
+    """Runs of the line whose training broke off; its means are those of the others."""
 
     @property
     def parts(self) -> list[str]:
@@ -81,7 +83,8 @@ def table_rows(
             for column in columns
         )
         is_baseline = line == str(group["baseline"].iloc[0])
-        rows.append(Row(line, is_baseline, int(group["n"].max()), int(group["difference_n"].max()), cells))
+        seeds, paired, diverged = (int(group[name].max()) for name in ("n", "difference_n", "diverged"))
+        rows.append(Row(line, is_baseline, seeds, paired, cells, diverged))
     return rows
 
 

@@ -53,7 +53,11 @@ def text_table(
         columns = outcome_columns(summary["measure"].unique())
     headings = [f"{column.heading}{' %' if column.percent else ''}{_arrow(column)}" for column in columns]
     rows = [
-        [row.line, *map(_text, row.cells), str(row.seeds)]
+        [
+            row.line,
+            *map(_text, row.cells),
+            f"{row.seeds}{f' ({row.diverged} diverged)' if row.diverged else ''}",
+        ]
         for row in table_rows(summary, epoch_choice, columns)
     ]
     return pd.DataFrame(rows, columns=["method", *headings, "seeds"])

@@ -46,7 +46,8 @@ def summarise(
 
     Returns:
         One row per line, epoch choice and measure: ``line, baseline, epoch_choice, measure, n, mean, low, high,
-        interval, test_rows`` (0 where unknown), ``same`` (whether all seeds have one value), then ``difference_n,
+        interval, test_rows`` (0 where unknown), ``same`` (whether all seeds have one value), ``diverged`` (runs that
+        have none, as their training broke off), then ``difference_n,
         difference, difference_low, difference_high, difference_p, difference_corrected, difference_interval,
         difference_same`` and the two parts of its error, ``difference_seeds_error`` (of one seed) and
         ``difference_rows_error``. Units are those of ``results``. Intervals of fewer than two values are NaN, and so is
@@ -83,11 +84,19 @@ def summarise(
     for choice in _choices(results):
         chosen = results[results["epoch_choice"] == choice]
         present = [line for line in lines if (chosen["method"] == line).any()]
+        diverged = chosen.get("diverged", pd.Series(False, chosen.index)).astype(bool)
+        broken = {line: int(diverged[chosen["method"] == line].sum()) for line in present}
         found = {}
         for measure in measures:
             by_line = {line: values_of(chosen[chosen["method"] == line], measure) for line in present}
             outputs = tested if tested is not None and choice == "last" else {}
-            rows = [_row(line, baseline, choice, measure, by_line, outputs, confidence) for line in present]
+            rows = [
+                {
+                    **_row(line, baseline, choice, measure, by_line, outputs, confidence),
+                    "diverged": broken[line],
+                }
+                for line in present
+            ]
             corrected = holm(np.array([row["difference_p"] for row in rows]))
             for row, p in zip(rows, corrected, strict=True):
                 found[str(row["line"]), measure] = {**row, "difference_corrected": float(p)}

@@ -95,7 +95,8 @@ class _Headline:
         table.add_column("seeds", justify="right", no_wrap=True)
         for row in self.rows:
             label = Text("\n".join(row.parts))
-            table.add_row(label, *(_text(row.cells[i]) for i in shown), str(row.seeds), end_section=True)
+            seeds = f"{row.seeds}\n{row.diverged} diverged" if row.diverged else str(row.seeds)
+            table.add_row(label, *(_text(row.cells[i]) for i in shown), seeds, end_section=True)
         return table
 
     def _note(self, left_out: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from midmix.data import Ranks, Source, Splits
-from midmix.errors import InputError, RunsFailedError
+from midmix.errors import DivergedError, InputError, RunsFailedError
 from midmix.methods import Method
 from midmix.studies.runner import RUNS, Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
 from midmix.studies.search import FOLDS, check_search
@@ -20,7 +20,7 @@ from midmix.training.run import Run, check_runs
 from midmix.training.run_folder import finished, read_predictions, result_rows
 from midmix.training.settings import Settings
 from midmix.training.tracking import Tracking
-from midmix.training.train import train_run
+from midmix.training.train import train_run, write_diverged
 from midmix.training.tuned import Tuned
 
 
@@ -35,14 +35,19 @@ class Classify:
         return {}
 
     def carry_out(self, run: Run, folder: Path, attempt: Attempt) -> None:
-        train_run(
-            run,
-            self.source,
-            folder,
-            callback=attempt.callback(),
-            checkpoint_seconds=attempt.checkpoint_seconds,
-            tracking=self.tracking,
-        )
+        try:
+            train_run(
+                run,
+                self.source,
+                folder,
+                callback=attempt.callback(),
+                checkpoint_seconds=attempt.checkpoint_seconds,
+                tracking=self.tracking,
+            )
+        except DivergedError as error:  # it would again: the run has ended, and the others are none the worse
+            attempt.still_ours()
+            write_diverged(run, self.source, folder, error)
+            attempt.say(f"{run.name} diverged, and has ended: {error}")
 
     def rows(self, folder: Path) -> Rows:
         return run_rows(folder)
@@ -90,10 +95,12 @@ def compare(
         tracking: which trackers are told of each run.
 
     Returns:
-        A row a line, seed and epoch choice: of all finished runs of the folder.
+        A row a line, seed and epoch choice: of all finished runs of the folder. A run that diverged has one row, with
+        `diverged` and NaN for its measures.
 
     Raises:
-        InputError: where the folder holds another comparison or other files; as `train_run` does.
+        InputError: where every run diverged; where the folder holds another comparison or other files; as `train_run`
+            does.
         RunsFailedError: where some runs failed; `results.parquet` then has the others.
 
     Example:
@@ -124,14 +131,20 @@ def compare(
         replace(run, seed=seed, tuned=tuned.get(str(run.method))) for seed in range(seeds) for run in first
     ]
     for path in sorted((folder / RUNS).glob("*")):
-        if run_rows(path):  # what the report would stumble over is said before anything more is trained
+        if any(
+            not row["diverged"] for row in run_rows(path)
+        ):  # what the report would stumble over is said before anything more is trained
             read_predictions(path)
     try:
         run_all(Classify(source, tracking), runs, folder, options)
     except RunsFailedError:
         collect(folder, lines)
         raise
-    return collect(folder, lines)
+    results = collect(folder, lines)
+    if results["diverged"].all():
+        reason = (finished(folder / RUNS / runs[0].name) or {}).get("diverged")
+        raise InputError(f"{runs[0].name}: {reason}; every run diverged, and {folder} tells why")
+    return results
 
 
 def check_seeds(seeds: int) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from midmix.data import Labelled
 from midmix.decisions import LogitPrior
-from midmix.errors import InputError
+from midmix.errors import DivergedError, InputError
 from midmix.methods import Order, Shuffled
 from midmix.mixing import Features, Loss, Mix, RowLoss
 from midmix.mixing.context import as_loss
@@ -165,8 +165,8 @@ class Fit:
         """Trains to the end, from the last whole checkpoint where there is one; returns the evaluated epochs.
 
         Raises:
-            InputError: where the loss or the predictions are no longer finite, with the step; where the checkpoint is
-                of another run.
+            DivergedError: where the loss or the predictions are no longer finite, with the step.
+            InputError: where the checkpoint is of another run.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -298,10 +298,10 @@ class Fit:
                 steps = self.epoch * self.steps + self.step - len(losses) + number
                 raise self._diverged(f"loss: became {value}", steps)
 
-    def _diverged(self, what: str, steps: int) -> InputError:
+    def _diverged(self, what: str, steps: int) -> DivergedError:
         """The error for what is no longer finite after so many steps of the run."""
         epoch, step = divmod(steps - 1, self.steps)
-        return InputError(
+        return DivergedError(
             f"{what} at step {steps} (epoch {epoch + 1}, step {step + 1} of {self.steps}); lower the learning rate "
             f"({self.settings.learning_rate:g}), lengthen the warm-up, or use precision fp32"
         )

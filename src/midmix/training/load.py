@@ -21,7 +21,7 @@ from midmix.training.encoders import Headed, encoder_of
 from midmix.training.network import make_network
 from midmix.training.predict import features_of
 from midmix.training.record import RECORD
-from midmix.training.run_folder import MODEL, finished, read_predictions
+from midmix.training.run_folder import MODEL, check_trained, finished, read_predictions
 from midmix.training.settings import Settings
 
 
@@ -49,8 +49,8 @@ def load_model(folder: Path, *, trust: bool = False, whole: bool = True) -> tupl
     lay then and only as it was then, and only with `trust`.
 
     Raises:
-        InputError: where there is no finished run, or its model file is of another network; where it needs code that is
-            not trusted, or has changed.
+        InputError: where there is no finished run, or it diverged, or its model file is of another network; where it
+            needs code that is not trusted, or has changed.
 
     Example:
         >>> import torch
@@ -71,6 +71,7 @@ def load_model(folder: Path, *, trust: bool = False, whole: bool = True) -> tupl
         raise InputError(
             f"{folder}: holds no finished run (no {RECORD}); name a run's folder, such as DIR/runs/erm-seed0"
         )
+    check_trained(record, folder)
     known = Settings().as_dict()
     settings = Settings(**{name: value for name, value in record["settings"].items() if name in known})
     method = Method.read(record["method"])

@@ -58,6 +58,7 @@ class RunRecord:
             None where it is not known: after a stage that leaves none, and in records of old.
         versions: of the libraries.
         hardware: the machine, in words.
+        diverged: why training broke off and left no model; empty where it came to its end.
         health: what `midmix.training.health` found, each as plain data; None where nobody looked.
     """
 
@@ -97,6 +98,7 @@ class RunRecord:
     logit_prior: list[float] | None = None
     encoder: dict[str, Any] | None = None
     trained_parameters: int | None = None
+    diverged: str = ""
 
     def __post_init__(self) -> None:
         if not self.classes or len(self.class_counts) != len(self.classes):

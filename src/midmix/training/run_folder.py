@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -29,8 +31,20 @@ WORKING = {"claim.json", "claim.json.lock", "progress.json"}
 """What a runner keeps in the folder while it works there."""
 
 
+def check_trained(record: Mapping[str, Any], folder: Path) -> None:
+    """Sees that a finished run has come to its end.
+
+    Raises:
+        InputError: where its training diverged, so that there is no model and nothing that one predicted.
+    """
+    if record["diverged"]:
+        raise InputError(f"{folder}: training diverged, and left no model ({record['diverged']})")
+
+
 def finished(folder: Path) -> dict[str, Any] | None:
     """The record of the run in this folder, or None where none has finished there.
+
+    One whose training diverged in a comparison has finished too: `check_trained` tells it.
 
     Raises:
         InputError: where there is a record that is none of midmix's.
@@ -54,7 +68,9 @@ def read_predictions(folder: Path) -> Predictions:
     Raises:
         InputError: where they are not there, cannot be read, or are no predictions.
     """
-    path = folder / TEST
+    path, record = folder / TEST, read_record(folder)
+    if record is not None:
+        check_trained(record.as_dict(), folder)
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Predictions(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
@@ -68,7 +84,6 @@ def read_predictions(folder: Path) -> Predictions:
             and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < found.logits.shape[1]
         ):
             raise ValueError("labels that are no classes")
-        record = read_record(folder)
         if record is not None and found.logits.shape[1] != len(record.classes):
             raise ValueError("other classes than the record's")
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
@@ -80,12 +95,21 @@ def read_predictions(folder: Path) -> Predictions:
 def result_rows(folder: Path) -> list[dict[str, Any]]:
     """A finished run's rows of the results table, one an epoch choice.
 
-    Accuracies are shares; `ratio` is the mean λ of the epoch; `seconds` are those of training, evaluations left out.
+    Accuracies are shares; `ratio` is the mean λ of the epoch; `seconds` are those of training, evaluations left out. A
+    run that diverged has one row, whose measures are NaN.
     """
     record = finished(folder)
     if record is None:
         raise InputError(f"{folder}: no finished run there")
-    history: list[Epoch] = read_history(folder / HISTORY).to_dict("records")  # type: ignore[assignment]
+    unknown = (
+        "train_accuracy",
+        "ratio",
+        *(TESTED.get(one.name, one.name) for one in measures_of("outcomes")),
+    )
+    chosen: dict[str, Any] = {"last": {"epoch": 0, **dict.fromkeys(unknown, math.nan)}}
+    if not record["diverged"]:
+        history: list[Epoch] = read_history(folder / HISTORY).to_dict("records")  # type: ignore[assignment]
+        chosen = dict(chosen_epochs(history))
     return [
         {
             "method": record["method"],
@@ -101,12 +125,13 @@ def result_rows(folder: Path) -> list[dict[str, Any]]:
             "parameters": record["parameters"],
             "seconds": record["seconds"],
             "probabilities_for": RAW if record["logit_prior"] is None else OWN_PRIOR,
+            "diverged": bool(record["diverged"]),
         }
-        for choice, row in chosen_epochs(history).items()
+        for choice, row in chosen.items()
     ]
 
 
-def _measured(epoch: Epoch, table: Table) -> dict[str, Any]:
+def _measured(epoch: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """The measures of a table that an epoch has."""
     names = {one.name: TESTED.get(one.name, one.name) for one in measures_of(table)}
     return {name: value for name, column in names.items() if (value := epoch.get(column)) is not None}

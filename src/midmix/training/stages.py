@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from midmix.decisions import LogitPrior
-from midmix.errors import InputError
+from midmix.errors import DivergedError, InputError
 from midmix.methods import Method, StageData
 from midmix.methods.stages import prior_after
 from midmix.models import replace_module
@@ -113,7 +113,7 @@ def _staged(
                 "of head; begin with such a head, as +cosine, or leave the stage's option out"
             )
         if not all(bool(parameter.isfinite().all()) for parameter in fresh.parameters()):
-            raise InputError(
+            raise DivergedError(
                 f"{method}: a stage diverged, its weights are not finite; lower its learning_rate"
             )
         head = fresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,17 +13,17 @@ import pandas as pd
 from torch import nn
 
 from midmix.data import Source
-from midmix.errors import InputError
+from midmix.errors import DivergedError, InputError
 from midmix.files import atomic_write
 from midmix.measures import shot_groups
 from midmix.models import describe, trained_weights
 from midmix.training.callback import UNWATCHED, Callback
-from midmix.training.health import Evidence, examine
+from midmix.training.health import RULES, Evidence, Finding, examine
 from midmix.training.identity import differences
 from midmix.training.record import RunRecord
 from midmix.training.rule import VALIDATION
 from midmix.training.run import Run
-from midmix.training.run_folder import HISTORY, MODEL, TEST, check_run, finished, save_model
+from midmix.training.run_folder import CHECKPOINTS, HISTORY, MODEL, TEST, check_run, finished, save_model
 from midmix.training.split import Split
 from midmix.training.tracking import Tracking
 from midmix.training.trained import Trained, trained_by_method
@@ -53,8 +54,9 @@ def train_run(
         tracking: which trackers are told of it; none where it has finished before.
 
     Raises:
-        InputError: for data that cannot be split so, training that diverges, a folder that holds another run or the
-            same one on other rows; as `Fit` and `Tracking` do.
+        DivergedError: where training diverges; `write_diverged` makes a record of it.
+        InputError: for data that cannot be split so, a folder that holds another run or the same one on other rows; as
+            `Fit` and `Tracking` do.
 
     Example:
         >>> import torch
@@ -87,41 +89,15 @@ def write_run(
     run: Run, source: Source, split: Split, trained: Trained, folder: Path, callback: Callback = UNWATCHED
 ) -> dict[str, Any]:
     """Writes what a run came to into its folder, the record last; returns the record."""
-    specification, chosen = run.specification(source), run.chosen
-    counts = split.train.counts()
-    shots = shot_groups(counts)
     record = {
-        "method": str(run.method),
-        "specification": chosen.method.as_dict(),
-        "code": [asdict(code) for code in run.code()],
-        "seed": run.seed,
-        "source": source.name,
-        "reading": dict(source.reading),
-        "columns": list(source.columns),
-        "preparation": None if split.preparation is None else split.preparation.to_dict(),
-        "shape": list(split.train.shape if source.encoding is None else source.encoding.shape),
-        "classes": list(split.train.classes),
-        "class_counts": counts.tolist(),
-        "imbalance": run.imbalance,
-        "profile": run.profile,
-        "ranks": run.ranks,
-        "validation": run.validation,
-        "splits": run.splits if source.drawn else "own",
-        "shot_rule": shots.rule,
-        "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
-        "split_hash": split.hash,
-        **{name: specification[name] for name in ("train_rows", "test_rows", "groups", "class_names")},
-        "encoder": specification.get("encoder"),
+        **_described(run, source, split),
         "network": trained.network,
         "classifier": trained.classifier,
         "parameters": _parameters(trained.model, source),
         "trained_parameters": 0 if trained.model is None else trained_weights(trained.model),
         "probabilities": trained.probabilities,
         "logit_prior": None if trained.prior is None else list(trained.prior.shares),
-        "settings": chosen.settings.as_dict(),
-        "search": {} if run.tuned is None else {**run.tuned.as_dict(), "given": run.settings.as_dict()},
         "seconds": trained.seconds,
-        "versions": {name: version(name) for name in VERSIONS},
         "hardware": trained.hardware,
     }
     if trained.writes:
@@ -132,7 +108,7 @@ def write_run(
             trained.history,
             tested,
             split.train.classes,
-            counts.tolist(),
+            split.train.counts().tolist(),
             stages=bool(run.method.stages),
         )
         record["health"] = [finding.as_dict() for finding in examine(evidence)]
@@ -156,6 +132,57 @@ def write_run(
             callback.on_end(record, tested)
     trained.close()
     return record
+
+
+def write_diverged(run: Run, source: Source, folder: Path, error: DivergedError) -> None:
+    """Writes the record of a run whose training broke off: it has ended, and left nothing else."""
+    split = run.split(source)
+    model = run.chosen.network(split)
+    rule = RULES.find("diverged")
+    seen, _, remedy = str(error).partition("; ")
+    record = {
+        **_described(run, source, split),
+        "network": run.chosen.settings.network,
+        "parameters": _parameters(model, source),
+        "seconds": 0.0,
+        "diverged": seen,
+        "health": [Finding(rule.name, rule.heading, seen, remedy or rule.remedy).as_dict()],
+    }
+    RunRecord(**record).write(folder)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _described(run: Run, source: Source, split: Split) -> dict[str, Any]:
+    """What the record of a run says before it is trained."""
+    specification, chosen = run.specification(source), run.chosen
+    counts = split.train.counts()
+    shots = shot_groups(counts)
+    return {
+        "method": str(run.method),
+        "specification": chosen.method.as_dict(),
+        "code": [asdict(code) for code in run.code()],
+        "seed": run.seed,
+        "source": source.name,
+        "reading": dict(source.reading),
+        "columns": list(source.columns),
+        "preparation": None if split.preparation is None else split.preparation.to_dict(),
+        "shape": list(split.train.shape if source.encoding is None else source.encoding.shape),
+        "classes": list(split.train.classes),
+        "class_counts": counts.tolist(),
+        "imbalance": run.imbalance,
+        "profile": run.profile,
+        "ranks": run.ranks,
+        "validation": run.validation,
+        "splits": run.splits if source.drawn else "own",
+        "shot_rule": shots.rule,
+        "shots": {"many": shots.many, "medium": shots.medium, "few": shots.few},
+        "split_hash": split.hash,
+        **{name: specification[name] for name in ("train_rows", "test_rows", "groups", "class_names")},
+        "encoder": specification.get("encoder"),
+        "settings": chosen.settings.as_dict(),
+        "search": {} if run.tuned is None else {**run.tuned.as_dict(), "given": run.settings.as_dict()},
+        "versions": {name: version(name) for name in VERSIONS},
+    }
 
 
 def _parameters(model: nn.Module | None, source: Source) -> int:
