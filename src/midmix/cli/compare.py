@@ -59,7 +59,7 @@ def compare(
     methods
         Separated by commas, each `METHOD[:option=value…][+loss…][ >> stage]`, such as
         `balanced-am-mixup:clean_weight=1+balanced_softmax`; `midmix methods` lists the parts. [default:
-        cross-entropy, mixup, manifold mixup and AM-mixup in two forms; all but the third with balanced softmax too]
+        cross-entropy, mixup and AM-mixup, each with balanced softmax too, and balanced AM-mixup with it]
     controls
         Add what each method must stand beside: its loss unmixed, its loss with mixup, its pairs at λ = 1, and where
         rows are features the baselines that are no networks. [default: --controls where --methods is not given]

@@ -15,9 +15,7 @@ from midmix.mixing.recipes import recipe_options
 RECOMMENDED = (
     "erm",
     "mixup",
-    "manifold-mixup",
     "am-mixup",
-    "balanced-am-mixup",
     "erm+balanced_softmax",
     "mixup+balanced_softmax",
     "am-mixup+balanced_softmax",
@@ -68,9 +66,9 @@ def default_lines(kind: Literal["images", "features"]) -> tuple[Method, ...]:
 
     Example:
         >>> [str(line) for line in default_lines("images")][-2:]
-        ['balanced-am-mixup:beta=0', 'balanced-am-mixup:beta=0+balanced_softmax']
+        ['balanced-am-mixup+balanced_softmax', 'balanced-am-mixup:beta=0+balanced_softmax']
         >>> len(default_lines("features"))
-        16
+        13
     """
     return with_controls(map(Method.parse, RECOMMENDED), kind)
 

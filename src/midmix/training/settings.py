@@ -16,7 +16,7 @@ from midmix.registry import is_reference
 
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
-EVALUATIONS = 50  # of a training that has as many epochs, unless it is told otherwise
+EVALUATIONS = 25  # of a training that has as many epochs, unless it is told otherwise
 AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
 """What rows each is for."""
 LARGEST = 3e38
@@ -111,7 +111,7 @@ class Settings:
     def for_kind(cls, kind: Literal["images", "features"], **given: Any) -> Settings:
         """The defaults for rows of this kind and the network, save for what is given (None stands for the default).
 
-        A training of a hundred epochs or more is evaluated fifty to a hundred times, as much as a curve can show.
+        A training of fifty epochs or more is evaluated 25 to 50 times, as much as a curve can show.
         """
         known = {field.name for field in fields(cls)}
         for name in given:
