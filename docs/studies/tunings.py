@@ -21,9 +21,9 @@ from midmix import data
 from midmix.methods import Method, parse_methods
 from midmix.reports import health_of, markdown_table, read_comparison, summarise, tested_runs
 from midmix.reports.columns import Column
-from midmix.studies.search import FOLDS, search
 from midmix.studies.compare import Classify, collect
 from midmix.studies.runner import RunnerOptions, run_all, settle
+from midmix.studies.search import FOLDS, search
 from midmix.training.run import Run
 from midmix.training.settings import Settings
 from midmix.training.tuned import Tuned

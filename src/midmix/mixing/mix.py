@@ -280,6 +280,15 @@ class Mix(nn.Module):
         else:
             raise InputError("observe: give either clean logits and labels, or accuracy=, or progress=")
 
+    def observe_validation(self, logits: Tensor, labels: Tensor) -> None:
+        """Shows the ratio the logits `[N, C]` and labels `[N]` of rows that are not trained on, after an epoch."""
+        self.ratio.observe_validation(logits, labels)
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether it wants to see held-out rows after every epoch: `observe_validation`."""
+        return self.ratio.needs_validation
+
     @property
     def needs_clean_logits(self) -> bool:
         """Whether it wants to see every batch's clean logits."""

@@ -63,7 +63,9 @@ class Search:
             kept = read_json(folder / DRAWS, "the draws of a search", {"draws"})["draws"]
         while len(kept) < (self.draws if space else 1):  # without a space there is nothing else to draw
             number = len(kept)
-            values = {} if number == 0 else draw(space, defaults(run), kept, number, self.draws, seed=run.seed)
+            values = (
+                {} if number == 0 else draw(space, defaults(run), kept, number, self.draws, seed=run.seed)
+            )
             kept.append(
                 {"values": values, "score": self._score(run, train, folds, values, number, folder, attempt)}
             )
