@@ -156,7 +156,7 @@ class Channels(Mask):
 
 
 def _in_python(tensor: Tensor) -> bool:
-    """Whether its numbers may be looked at: an accelerator would have to wait, and a graph be compiled anew each time."""
+    """Whether its numbers may be looked at: an accelerator would have to wait, and a graph be compiled for each."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
