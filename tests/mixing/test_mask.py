@@ -253,7 +253,7 @@ def test_a_share_of_the_batches_is_mixed_and_the_others_show_clean_logits(genera
     [
         (
             lambda: midmix.recipe("resize-mix", 4).plan(Y, inputs=torch.zeros(7, 5)),
-            r"resize-mix: rows of shape \(5,\) cannot be made smaller; images \[B, C, H, W\] are needed",
+            r"mask: rows of shape \(5,\) cannot be made smaller; images \[B, C, H, W\] are needed",
         ),
         (lambda: midmix.recipe("cutmix", 4).plan(Y).apply(torch.zeros(7, 5)), "its mask is not laid yet"),
         (lambda: midmix.recipe("cutmix", 4).plan(Y).loss(torch.zeros(7, 4)), "its mask is not laid yet"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,6 +33,13 @@ class Mask:
     per_row: bool = False
     needs_saliency: ClassVar[bool] = False
     moves: ClassVar[bool] = False
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Sees that it can be laid on activations whose rows have this shape.
+
+        Raises:
+            InputError: where it cannot.
+        """
 
     def lay(
         self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
@@ -98,14 +106,17 @@ class ResizedBox(Box):
 
     moves: ClassVar[bool] = True
 
+    def check(self, shape: Sequence[int]) -> None:
+        if len(shape) < 2:
+            raise InputError(
+                f"mask: rows of shape {tuple(shape)} cannot be made smaller; images [B, C, H, W] are needed (of "
+                "tables, mix columns: cutmix)"
+            )
+
     def lay(
         self, features: Tensor, weight: Tensor, generator: torch.Generator, saliency: Tensor | None = None
     ) -> Tensor:
-        if features.dim() < 3:
-            raise InputError(
-                f"resize-mix: rows of shape {tuple(features.shape[1:])} cannot be made smaller; images [B, C, H, W] "
-                "are needed (of tables, mix columns: cutmix)"
-            )
+        self.check(features.shape[1:])
         return super().lay(features, weight, generator, saliency)
 
     def paste(self, own: Tensor, features: Tensor, partner: Tensor, mask: Tensor) -> Tensor:
