@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from midmix.models import build
 from midmix.training import Settings
-from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.schedule import FusedSGD, make_optimizer, make_schedule
 
 
 def naive_rate(step: int, peak: float, warmup: int, total: int) -> float:
@@ -70,3 +71,30 @@ def test_sgd_without_momentum_is_plain():
     optimizer = make_optimizer(nn.Linear(1, 1), Settings(momentum=0))
     assert isinstance(optimizer, torch.optim.SGD)
     assert not optimizer.param_groups[0]["nesterov"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_fused_step_is_that_of_torchs_own_optimizer(momentum, late):
+    """To the bit; nearly for weights that have their first gradient late, which torch's fused form does not take."""
+    settings = Settings(momentum=momentum, weight_decay=0.02)
+    networks = [build("mlp-8", (4,), 3, seed=0) for _ in range(2)]
+    ours = make_optimizer(networks[0], settings)
+    assert isinstance(ours, FusedSGD)
+    groups = [{**group, "params": [], "fused": not late} for group in ours.param_groups]
+    names = {id(weight): name for name, weight in networks[0].named_parameters()}
+    for group, same in zip(ours.param_groups, groups, strict=True):
+        same["params"] = [networks[1].get_parameter(names[id(weight)]) for weight in group["params"]]
+    theirs = torch.optim.SGD(groups)
+    rows, labels = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2] * 2)
+    for step in range(5):
+        for network, optimizer in zip(networks, (ours, theirs), strict=True):
+            network.fc.weight.requires_grad_(step > 1 or not late)
+            nn.functional.cross_entropy(network(rows), labels).backward()
+            network.hidden[0][0].bias.grad = None
+            optimizer.step()
+            optimizer.zero_grad()
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6 if late else 0, atol=1e-7 if late else 0)
+    if momentum:
+        theirs.load_state_dict(ours.state_dict())

@@ -12,7 +12,7 @@ import midmix
 from midmix.losses import balanced_softmax
 from midmix.methods import Method
 from midmix.models import build
-from midmix.training.step import can_divide, mixed_step, step
+from midmix.training.step import can_divide, can_pull_back, mixed_step, step
 
 LINES = [
     "erm",
@@ -28,25 +28,41 @@ def batch(generator: torch.Generator, rows: int = 23) -> tuple[torch.Tensor, tor
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_divided_or_by_hooks_the_loss_the_gradients_and_the_ratio_are_the_same_to_the_bit(
+def test_divided_by_hooks_or_pulled_back_the_loss_the_gradients_and_the_ratio_are_the_same_to_the_bit(
     line, generator, seed
 ):
     x, y = batch(generator)
     found = []
-    for divided in (True, False):
+    for divided, pull_back in ((True, False), (False, False), (True, True)):
         method = Method.parse(line)
         model, loss = build("mlp-16-8", (6,), 4, seed=0), method.make_loss()
         mix = method.make_mix(4, [9, 8, 5, 1]).attach(model, loss=loss)
         mix.observe(progress=0.9)
         assert can_divide(model, mix)
+        assert can_pull_back(model, mix, loss)
         draws = torch.Generator().manual_seed(seed)
         for _ in range(3):  # so that the ratio has seen some accuracy
-            stepped, _ = mixed_step(model, mix, x, y, loss, divided=divided, generator=draws)
-            stepped.loss.backward()
+            stepped, _ = mixed_step(
+                model, mix, x, y, loss, divided=divided, generator=draws, pull_back=pull_back
+            )
+            stepped.backward(share=0.75)
         found.append([stepped.loss.detach(), mix.ratio.value, *(p.grad for p in model.parameters())])
         mix.remove()
-    for one, other in zip(*found, strict=True):
-        assert torch.equal(one, other)
+    for one, *others in zip(*found, strict=True):
+        assert all(torch.equal(one, other) for other in others)
+
+
+def test_a_network_that_is_looked_into_or_trained_in_part_is_left_to_autograd():
+    loss, mix = balanced_softmax(), Method.parse("erm").make_mix(4, [9, 8, 5, 1])
+    model = build("mlp-16-8", (6,), 4, seed=0)
+    assert can_pull_back(model, mix, loss)
+    assert not can_pull_back(build("linear", (6,), 4, seed=0), mix, loss)
+    assert not can_pull_back(model, mix, Method.parse("erm+supcon").make_loss())
+    hook = model.hidden[0].register_forward_hook(lambda *_: None)
+    assert not can_pull_back(model, mix, loss)
+    hook.remove()
+    model.hidden[0].requires_grad_(False)
+    assert not can_pull_back(model, mix, loss)
 
 
 def test_several_seeds_at_once_are_each_one_alone(generator):

@@ -33,7 +33,7 @@ from midmix.training import Settings
 from midmix.training.augment import prepare_loss
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, stream
-from midmix.training.step import can_divide, mixed_step
+from midmix.training.step import can_divide, can_pull_back, mixed_step
 
 PREDICT_ROWS = 8192  # at a time
 
@@ -385,10 +385,11 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> float:
         epoch, steps = len(self.loss_curve_), _steps(rows, settings)
         drawn = rows.draw(torch.Generator().manual_seed(stream(self._seed, ORDER, epoch)))
-        total = torch.zeros((), dtype=torch.float64)
         self.model_.train()
         self._loss.train()
         divided = can_divide(self.model_, self.mix_)
+        pull_back = can_pull_back(self.model_, self.mix_, self._loss)
+        losses, rows_of = [], []
         for step, batch in enumerate(drawn.tensor_split(steps)):
             if "progress" in self._loss.needs:
                 self.mix_.observe(progress=min((epoch * steps + step) / (settings.epochs * steps), 1.0))
@@ -396,20 +397,22 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self.model_,
                 self.mix_,
                 data.index_select(0, batch),
-                labels[batch],
+                labels.index_select(0, batch),
                 self._loss,
                 divided=divided,
                 generator=self._generator,
+                pull_back=pull_back,
             )
             self._optimizer.zero_grad()
-            torch.autograd.backward(stepped.loss)
+            stepped.backward()
             self._optimizer.step()
             if schedule is not None:
                 schedule.step()
-            total += stepped.loss.detach() * len(batch)
+            losses.append(stepped.loss.detach())
+            rows_of.append(len(batch))
         self.mix_.end_epoch()
         self.model_.eval()
-        mean = float(total) / len(drawn)
+        mean = float(torch.stack(losses).double() @ torch.tensor(rows_of).double()) / len(drawn)
         if not math.isfinite(mean):
             raise InputError(
                 f"loss: became {mean} in an epoch; lower the learning_rate ({settings.learning_rate:g}), or look for "

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midmix.errors import InputError
@@ -126,7 +127,11 @@ class ComposedLoss(Loss):
 
     def _whole(self, context: LossContext) -> Tensor:
         """The loss of one classifier."""
-        total = mean_over_targets(context, lambda labels: self._rows(labels, context))
+        labels = context.targets[0][0]
+        if self.base is None and not self.weights and len(context.targets) == 1 and len(labels):
+            total = F.cross_entropy(self._adjusted(labels, context), labels)  # in one go
+        else:
+            total = mean_over_targets(context, lambda labels: self._rows(labels, context))
         for term in self.terms:
             total = total + term(context)
         return total
@@ -149,13 +154,17 @@ class ComposedLoss(Loss):
         return self._rows(labels, in_float32(context))
 
     def _rows(self, labels: Tensor, context: LossContext) -> Tensor:
-        logits = context.logits
-        for adjust in self.adjusts:
-            logits = adjust(logits, labels, context)
+        logits = self._adjusted(labels, context)
         losses = cross_entropy(logits, labels) if self.base is None else self.base(logits, labels, context)
         for weight in self.weights:
             losses = losses * weight(logits, labels, context)
         return losses
+
+    def _adjusted(self, labels: Tensor, context: LossContext) -> Tensor:
+        logits = context.logits
+        for adjust in self.adjusts:
+            logits = adjust(logits, labels, context)
+        return logits
 
     def extra_repr(self) -> str:
         return ", ".join(_name(part) for part in self.parts if not isinstance(part, nn.Module))

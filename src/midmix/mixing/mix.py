@@ -185,7 +185,8 @@ class Mix(nn.Module):
         if not getattr(self.pairing, "mixes", True):
             self.prior.count_unmixed(labels)
             site = draw_index(self._sites, generator)
-            return Plan.unmixed(labels, blend=self.blend, site=site, **self._known(prior))
+            known = self._known(self.prior.of_unmixed if prior else None)
+            return Plan.unmixed(labels, blend=self.blend, site=site, **known)
         plan = self._draw(labels, generator)
         site = draw_index(self._sites, generator)
         if plan.unlaid is None:
@@ -223,11 +224,11 @@ class Mix(nn.Module):
     def _counted(self, plan: Plan, prior: bool = True, **facts: Any) -> Plan:
         """The plan with these facts, and what is known when its targets, too, have been counted."""
         self.prior.count(plan)
-        return replace(plan, **facts, **self._known(prior))
+        return replace(plan, **facts, **self._known(self.prior.of_targets if prior else None))
 
-    def _known(self, prior: bool) -> dict[str, Any]:
+    def _known(self, prior: Callable[[], Tensor] | None) -> dict[str, Any]:
         return {
-            "prior": self.prior.of_targets() if prior else None,
+            "prior": None if prior is None else prior(),
             "clean": CleanTerm(self.clean_weight, self.prior.of_data()) if self.clean_weight else None,
             "counts": self._counts,
             "progress": self._told,
@@ -279,15 +280,6 @@ class Mix(nn.Module):
                 part.observe(logits, labels)
         else:
             raise InputError("observe: give either clean logits and labels, or accuracy=, or progress=")
-
-    def observe_validation(self, logits: Tensor, labels: Tensor) -> None:
-        """Shows the ratio the logits `[N, C]` and labels `[N]` of rows that are not trained on, after an epoch."""
-        self.ratio.observe_validation(logits, labels)
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether it wants to see held-out rows after every epoch: `observe_validation`."""
-        return self.ratio.needs_validation
 
     @property
     def needs_clean_logits(self) -> bool:
@@ -348,15 +340,6 @@ class Mix(nn.Module):
         self._sites = len(sites)
         parameter = next(model.parameters(), None)
         return self if parameter is None else self.to(parameter.device)
-
-    def check_rows(self, shape: Sequence[int]) -> None:
-        """Sees that its mask, if it has one, can be laid on what enters a network for rows of this shape.
-
-        Raises:
-            InputError: where it cannot. Of a hidden layer nothing is known before it runs.
-        """
-        if self.mask is not None and isinstance(self.site, Input | Features):
-            self.mask.check(shape if isinstance(self.site, Input) else shape[:1])
 
     def fed_prior(self) -> Tensor:
         """Shares `[C]` of the classes among all targets that the loss has been given, those of a clean term too."""

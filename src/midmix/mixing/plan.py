@@ -252,7 +252,7 @@ class Plan:
                 f"logits: {len(logits)} rows where the plan makes {expected} of a batch of {len(self.labels)}; "
                 "the loss takes the model's output for the batch that the plan was drawn for"
             )
-        return logits[:mixed], (logits[mixed:] if self.clean is not None else None)
+        return (logits, None) if self.clean is None else (logits[:mixed], logits[mixed:])
 
     def _check(self, features: object) -> None:
         if not isinstance(features, Tensor):

@@ -92,6 +92,10 @@ class Prior(nn.Module):
         prior = self.given * each
         return prior / prior.sum()
 
+    def of_unmixed(self) -> Tensor:
+        """`of_targets` for a mix whose targets are its rows' own labels, without counting."""
+        return self.of_targets() if self.given is None else self.given / self.given.sum()
+
     def of_data(self) -> Tensor:
         """Shares `[C]` of the classes among the data's rows."""
         return self.data.counts / self.data.counts.sum() if self.given is None else self.given

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from midmix.models.heads import CosineLinear
@@ -72,7 +73,43 @@ class MLP(nn.Module):
         hidden: Tensor = self.hidden(self.normalize(x).flatten(1))
         return hidden
 
+    def features_and_pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """`features(x)`, and a function that adds to the hidden weights' gradients those that follow from one by them.
+
+        To the bit what autograd gives, without its graph, whose upkeep costs more than the arithmetic of layers as
+        small as these. Hooks of the hidden layers are not called.
+
+        Example:
+            >>> import torch
+            >>> model = MLP((3,), 2, hidden=(4,))
+            >>> features, pullback = model.features_and_pullback(torch.ones(5, 3))
+            >>> pullback(torch.ones(5, 4))
+            >>> model.hidden[0][0].weight.grad.shape
+            torch.Size([4, 3])
+        """
+        layers: list[nn.Linear] = [layer[0] for layer in self.hidden]  # type: ignore[index]
+        with torch.no_grad():
+            passed = [self.normalize(x).flatten(1)]
+            for layer in layers:
+                passed.append(torch.addmm(layer.bias, passed[-1], layer.weight.t()).relu_())
+
+        @torch.no_grad()
+        def pullback(gradient: Tensor) -> None:
+            for number in reversed(range(len(layers))):
+                layer, before = layers[number], passed[number]
+                gradient = torch.ops.aten.threshold_backward(gradient, passed[number + 1], 0)
+                _add_gradient(layer.weight, gradient.t() @ before)
+                _add_gradient(layer.bias, gradient.sum(0))
+                if number:
+                    gradient = gradient @ layer.weight
+
+        return passed[-1], pullback
+
     def forward(self, x: Tensor) -> Tensor:
         """Inputs `[B, *shape]` to logits `[B, num_classes]`."""
         logits: Tensor = self.fc(self.features(x))
         return logits
+
+
+def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
+    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)

@@ -22,18 +22,18 @@ from midmix.methods import Order, Shuffled
 from midmix.mixing import Features, Loss, Mix, RowLoss
 from midmix.mixing.context import as_loss
 from midmix.models import to_float
-from midmix.training.augment import augmentation, is_augmented, prepare_loss
-from midmix.training.batches import Batches, on_device
+from midmix.training.augment import augmentation, prepare_loss
+from midmix.training.batches import fetch, on_device
 from midmix.training.callback import UNWATCHED, Callback, StepInfo
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.history import LAST_PART, Epoch, epoch_record
-from midmix.training.predict import Predictions, accuracy_of, features_of, predict
+from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
 from midmix.training.split import Split
 from midmix.training.state import identity, restore, state_of
-from midmix.training.step import can_divide, mixed_step
+from midmix.training.step import can_divide, can_pull_back, mixed_step
 from midmix.training.sums import EpochSums
 
 MEASURED_PARTS = 5  # of a run, at the end of each of which the geometry of features is measured
@@ -113,11 +113,6 @@ class Fit:
                 f"give each of the {self.world} at least one"
             )
 
-        if mix.needs_validation and split.validation is None:
-            raise InputError(
-                "accuracy: validation, and no rows are held out; hold some out (--validation 0.2), or let λ follow "
-                "the training accuracy (accuracy=running)"
-            )
         self.classifier = mix.site.name if isinstance(mix.site, Features) else None
         features_of(model, len(split.train.classes), self.classifier)  # else the first evaluation would fail
         if self.images and settings.channels_last:
@@ -128,7 +123,7 @@ class Fit:
             self.model,
             len(split.train.classes),
             classifier=self.classifier,
-            augmented=is_augmented(settings, split.train),
+            augmented=self.augment is not None,
             seed=seed,
         )
         self.mix = mix.attach(self.model, loss=self.loss)
@@ -142,6 +137,7 @@ class Fit:
         # Of one process in full precision Accelerate has nothing to do, and a small network's step is short.
         self.direct = self.world == 1 and settings.precision == "fp32" and not settings.compile
         self.divided = self.direct and can_divide(self.model, self.mix)
+        self.pull_back = self.direct and can_pull_back(self.model, self.mix, self.loss)
         self.network, self.optimizer = self.model, optimizer
         if not self.direct:
             self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
@@ -180,27 +176,23 @@ class Fit:
                 restore(self, state)
             self._saved = time.monotonic()
             data = on_device(self.split.train, self.device)
-            views = 2 if "views" in self.loss.needs else 1
-            pinned = self.device.type == "cuda"
-            with Batches(data, self.settings, seed=self.seed, views=views, pinned=pinned) as batches:
-                while self.epoch < self.settings.epochs:
-                    self.model.train()
-                    for _ in self._steps(data, batches):
-                        self._save_if_due()
-                    self._end_epoch()
+            while self.epoch < self.settings.epochs:
+                self.model.train()
+                for _ in self._steps(data):
                     self._save_if_due()
+                self._end_epoch()
+                self._save_if_due()
         return self.history
 
-    def _steps(self, data: Labelled, stored: Batches) -> Iterator[None]:
+    def _steps(self, data: Labelled) -> Iterator[None]:
         """The rest of the current epoch, a step at a time; yields where a checkpoint may be made."""
-        order = self._order()
-        batches = torch.arange(len(order)).tensor_split(self.steps)  # places in the order
-        ours = batches if self.world == 1 else [part.tensor_split(self.world)[self.rank] for part in batches]
+        batches = self._order().tensor_split(self.steps)
+        ours = batches if self.world == 1 else [rows.tensor_split(self.world)[self.rank] for rows in batches]
         started, seen = time.perf_counter(), 0
-        for rows, views in stored.of_epoch(self.epoch, order, ours[self.step :]):
+        for rows, inputs in fetch(data, ours[self.step :]):
             labels = data.labels[rows.to(data.labels.device)]
-            *others, inputs = map(self._prepare, views)
-            self._train_step(inputs, labels, batches, *others)
+            second = self._prepare(inputs) if "views" in self.loss.needs else None
+            self._train_step(self._prepare(inputs), labels, batches, second)
             self.step += 1
             seen += len(rows)
             last, updated = self.step == self.steps, self._updates(self.step)
@@ -250,14 +242,14 @@ class Fit:
                 second=second,
                 generator=self.generator,
                 network=self.step_network,
+                pull_back=self.pull_back,
             )
             # This process's part of the batch's mean loss.
             loss = stepped.loss if self.world == 1 else stepped.loss * (len(labels) * self.world / batch)
-            total = loss if share == 1 else loss * share
             if self.direct:
-                torch.autograd.backward(total)
+                stepped.backward(share)
             else:
-                self.accelerator.backward(total)
+                self.accelerator.backward(loss if share == 1 else loss * share)
         if update:
             if self.world > 1:  # the network's gradients are averaged by its wrapper, the loss's here
                 for parameter in self.loss.parameters():
@@ -318,9 +310,6 @@ class Fit:
     def _end_epoch(self) -> None:
         self.mix.end_epoch()
         self.epoch += 1
-        if self.mix.needs_validation and self.split.validation is not None:
-            held_out = self._predict(self.split.validation)
-            self.mix.observe_validation(held_out.logits.to(self.device), held_out.labels.to(self.device))
         if self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs:
             self.history.append(self.evaluate())
             if self.callback.on_epoch is not None and self.accelerator.is_main_process:
@@ -335,7 +324,9 @@ class Fit:
         before_last_part = self.epoch <= (1 - LAST_PART) * epochs < self.epoch + every
         return epoch_record(
             epoch=self.epoch,
-            train_accuracy=self._train_accuracy() if before_last_part or self.epoch == epochs else known,
+            train_accuracy=self._predict(self.split.train).accuracy()
+            if before_last_part or self.epoch == epochs
+            else known,
             test=self._predict(self.split.test),
             validation=None if validation is None else self._predict(validation),
             counts=self.split.train.counts().tolist(),
@@ -355,13 +346,6 @@ class Fit:
         """The network's predictions after an epoch; no loss has yet shown what its last update did."""
         found = predict(self.model, data, classifier=self.classifier)
         if not (found.logits.isfinite().all() and found.features.isfinite().all()):
-            raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
-        return found
-
-    def _train_accuracy(self) -> float:
-        """That of all training rows, whose logits might not fit in memory together."""
-        found = accuracy_of(self.model, self.split.train)
-        if math.isnan(found):
             raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
         return found
 

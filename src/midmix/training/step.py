@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol, cast, runtime_checkable
 
@@ -30,17 +29,39 @@ class Divided(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Stepped:
+@runtime_checkable
+class PulledBack(Protocol):
+    """A divided network that works out the gradients below its classifier itself, quicker than autograd does."""
+
+    fc: nn.Module
+
+    def children(self) -> Iterator[nn.Module]:
+        """A module's."""
+        ...
+
+    def features_and_pullback(self, x: Tensor, /) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """As `midmix.models.MLP` has it."""
+        ...
+
+
+class Stepped(NamedTuple):
     """What a step gives.
 
     Attributes:
         loss: a scalar.
         clean_logits: `[B, C]`, without a gradient; None where the site hides clean rows.
+        pull: adds the gradients of what autograd has not seen, once it has been through the loss; mostly None.
     """
 
     loss: Tensor
     clean_logits: Tensor | None
+    pull: Callable[[], None] | None = None
+
+    def backward(self, share: float = 1.0) -> None:
+        """Adds the gradients of `share · loss` to those of all parameters."""
+        torch.autograd.backward(self.loss if share == 1 else self.loss * share)
+        if self.pull is not None:
+            self.pull()
 
 
 class SecondView(NamedTuple):
@@ -67,6 +88,17 @@ def can_divide(model: nn.Module, mix: Mix) -> bool:
     return type(site) is Input
 
 
+def can_pull_back(model: nn.Module, mix: Mix, loss: Loss) -> bool:
+    """Whether the network may work out the gradients below its classifier itself: all of it is trained, nobody looks
+    into it, and it is passed once a step."""
+    if not isinstance(model, PulledBack) or not can_divide(model, mix) or "views" in loss.needs:
+        return False
+    below = [module for part in model.children() if part is not model.fc for module in part.modules()]
+    weights = [weight for module in below for weight in module.parameters(recurse=False)]
+    hooks = (m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in below)
+    return bool(weights) and all(weight.requires_grad for weight in weights) and not any(hooks)
+
+
 def step(
     model: nn.Module,
     inputs: Tensor,
@@ -78,6 +110,7 @@ def step(
     parameters: Mapping[str, Tensor] | None = None,
     generator: torch.Generator | None = None,
     second: SecondView | None = None,
+    pull_back: bool = False,
 ) -> Stepped:
     """The loss of a batch that is mixed by a plan, and the head's answers to its clean features.
 
@@ -94,6 +127,8 @@ def step(
         parameters: in place of the model's own.
         generator: of the loss's draws.
         second: another view of the rows, for losses that compare rows; one more pass of the encoder.
+        pull_back: leave the gradients below the classifier to the network (see `can_pull_back`), and take them by
+            `Stepped.backward`.
 
     Example:
         >>> import midmix
@@ -111,7 +146,11 @@ def step(
         found: Stepped = functional_call(stepper, named, (inputs, plan))
         return found
     divided = cast(Divided, model)
-    own = divided.features(plan.apply(inputs) if mix_input else inputs)
+    entering, pull = plan.apply(inputs) if mix_input else inputs, None
+    if pull_back:
+        own, pull = _pulled(cast(PulledBack, model), entering)
+    else:
+        own = divided.features(entering)
     features = own if mix_input else plan.apply(own)
     logits: Tensor = divided.fc(features)
     seen: Tensor | None = None
@@ -136,7 +175,19 @@ def step(
         generator=generator,
         views=views,
     )
-    return Stepped(total, seen)
+    return Stepped(total, seen, pull)
+
+
+def _pulled(model: PulledBack, inputs: Tensor) -> tuple[Tensor, Callable[[], None]]:
+    """Features as a leaf of the loss's graph, and what brings the leaf's gradient to the weights below it."""
+    features, pullback = model.features_and_pullback(inputs)
+    features.requires_grad_()
+
+    def pull() -> None:
+        if features.grad is not None:  # a loss need not look at them
+            pullback(features.grad)
+
+    return features, pull
 
 
 def mixed_step(
@@ -150,6 +201,7 @@ def mixed_step(
     second: Tensor | None = None,
     generator: torch.Generator | None = None,
     network: Callable[[Tensor], Tensor] | None = None,
+    pull_back: bool = False,
 ) -> tuple[Stepped, Plan]:
     """A step by the mix that is attached to its model, which is shown the clean logits; and the plan that was drawn.
 
@@ -163,6 +215,7 @@ def mixed_step(
         second: another view of the inputs, for losses that compare rows.
         generator: of all draws.
         network: what wraps the model, of several processes or compiled; called in its place where hooks do the work.
+        pull_back: as `step` takes it.
     """
     if not divided:
         views = None if second is None else views_by_hooks(model, mix, inputs, second, labels)
@@ -179,7 +232,7 @@ def mixed_step(
     )
     watched = mix.needs_clean_logits
     mix_input = isinstance(mix.site, Input)
-    stepped: Stepped = step(
+    stepped = step(
         model,
         inputs,
         plan,
@@ -188,6 +241,7 @@ def mixed_step(
         clean=watched,
         generator=generator,
         second=None if second is None else SecondView(second, mix.prior.of_data()),
+        pull_back=pull_back,
     )
     if watched and stepped.clean_logits is not None:
         mix.observe(stepped.clean_logits, labels)
