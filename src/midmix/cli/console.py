@@ -25,7 +25,7 @@ def introduce(source: Source, splits: Splits = "fixed") -> None:
     shape = "×".join(map(str, source.train.shape))
     note(
         f"{source.name}: {len(source.train):,} training and {len(source.test):,} test rows of {shape} "
-        f"{source.train.kind}, {len(source.train.classes)} classes"
+        f"{source.train.kind}, {_counted(len(source.train.classes), 'class', 'classes')}"
     )
     for line in source.notes:
         note(line)
@@ -33,6 +33,10 @@ def introduce(source: Source, splits: Splits = "fixed") -> None:
         note(
             "test split: that one gives the numbers of rows; each seed draws its own (--splits fixed: one for all)"
         )
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def settings_for(source: Source, given: dict[str, Any]) -> Settings:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midmix.decisions.prior import check_shares
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels
+from midmix.measures.checks import check_labels
 
 _TEMPERATURES = (1e-2, 1e2)
 _BIAS = 30.0  # nats

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midmix.decisions.prior import check_shares, posterior, shares_of
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels
+from midmix.measures.checks import check_labels
 
 _FEW_ROWS = 100
 _ROWS_A_CLASS = 10

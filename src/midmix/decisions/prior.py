@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError, unknown
-from midmix.measures._checks import check_rows
+from midmix.measures.checks import check_rows
 
 _SUM = 1e-6
 """How far shares may be from 1 in all."""

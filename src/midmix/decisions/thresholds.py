@@ -13,7 +13,7 @@ from torch import Tensor
 
 from midmix.decisions.aim import Aim, Array, ClasswiseAim, Outcomes
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels
+from midmix.measures.checks import check_labels
 
 _GAIN = 1e-12
 """A step must gain more than rounding can."""

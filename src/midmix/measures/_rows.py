@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_rows
+from midmix.measures.checks import check_rows
 
 FEWEST_SAMPLED = 16
 """Fewer rows than this give no standard error worth the name."""

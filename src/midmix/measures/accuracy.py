@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_logits
+from midmix.measures.checks import check_logits
 from midmix.measures.calibration import bin_confidences, confidences
 from midmix.measures.table import Outputs, declare
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_logits
+from midmix.measures.checks import check_logits
 from midmix.measures.table import Outputs, declare
 
 _ROWS_AT_ONCE = 8192

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels
+from midmix.measures.checks import check_labels
 from midmix.measures.table import Outputs, declare
 
 

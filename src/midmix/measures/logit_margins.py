@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_logits
+from midmix.measures.checks import check_logits
 from midmix.measures.table import declare
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

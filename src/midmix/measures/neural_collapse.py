@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_logits
+from midmix.measures.checks import check_logits
 from midmix.measures._rows import Rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.moments import RawMoments

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels, check_rows
+from midmix.measures.checks import check_labels, check_rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.neural_collapse import check_head
 from midmix.measures.streaming import CollapseMeter

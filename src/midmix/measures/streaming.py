@@ -10,7 +10,7 @@ import torch.distributed
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels, check_logits, check_rows
+from midmix.measures.checks import check_labels, check_logits, check_rows
 from midmix.measures._rows import Rows, check_max_rows, class_indices, random_keys
 from midmix.measures.between_classes import (
     centre_distances_of,

@@ -78,7 +78,7 @@ class Outputs:
     @cached_property
     def right(self) -> Tensor:
         """`[N]` bool: whether the largest logit is the label's."""
-        from midmix.measures._checks import check_logits
+        from midmix.measures.checks import check_logits
 
         logits = self._known("logits", self.logits)
         check_logits(logits, self.labels)
@@ -95,7 +95,7 @@ class Outputs:
     def rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Of the probabilities: confidence, whether the likeliest class is right, and loss of each row; see
         `midmix.measures.calibration.confidences`."""
-        from midmix.measures._checks import check_labels, check_logits
+        from midmix.measures.checks import check_labels, check_logits
         from midmix.measures.calibration import confidences
 
         if self.log_probabilities is None:
@@ -111,7 +111,7 @@ class Outputs:
     @cached_property
     def score(self) -> Tensor:
         """`[N]` float64: the log-odds of the class that is looked for, for two classes."""
-        from midmix.measures._checks import check_logits
+        from midmix.measures.checks import check_logits
 
         logits = self._known("logits", self.logits)
         check_logits(logits, self.labels)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures._checks import check_labels
+from midmix.measures.checks import check_labels
 from midmix.measures.table import Need, Outputs, declare
 
 PRECISION = 0.9

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from midmix.measures._checks import check_rows
+from midmix.measures.checks import check_rows
 from midmix.measures._rows import unit
 
 
