@@ -36,6 +36,7 @@ from midmix.training.seeds import DRAWS, ORDER, stream
 from midmix.training.step import can_divide, can_pull_back, mixed_step
 
 PREDICT_ROWS = 8192  # at a time
+READ_BATCHES = 64  # copied at once
 
 
 class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -390,14 +391,14 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         divided = can_divide(self.model_, self.mix_)
         pull_back = can_pull_back(self.model_, self.mix_, self._loss)
         losses, rows_of = [], []
-        for step, batch in enumerate(drawn.tensor_split(steps)):
+        for step, (inputs, own) in enumerate(_batches(data, labels, drawn.tensor_split(steps))):
             if "progress" in self._loss.needs:
                 self.mix_.observe(progress=min((epoch * steps + step) / (settings.epochs * steps), 1.0))
             stepped, _ = mixed_step(
                 self.model_,
                 self.mix_,
-                data.index_select(0, batch),
-                labels.index_select(0, batch),
+                inputs,
+                own,
                 self._loss,
                 divided=divided,
                 generator=self._generator,
@@ -409,7 +410,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if schedule is not None:
                 schedule.step()
             losses.append(stepped.loss.detach())
-            rows_of.append(len(batch))
+            rows_of.append(len(own))
         self.mix_.end_epoch()
         self.model_.eval()
         mean = float(torch.stack(losses).double() @ torch.tensor(rows_of).double()) / len(drawn)
@@ -447,6 +448,15 @@ def _attached(mix: Mix, model: nn.Module, loss: Loss) -> Iterator[None]:
         yield
     finally:
         mix.remove()
+
+
+def _batches(data: Tensor, labels: Tensor, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows and labels of these batches, many read at once."""
+    for first in range(0, len(batches), READ_BATCHES):
+        some = batches[first : first + READ_BATCHES]
+        index, sizes = torch.cat([*some]), [len(batch) for batch in some]
+        rows, own = data.index_select(0, index), labels.index_select(0, index)
+        yield from zip(torch.split(rows, sizes), torch.split(own, sizes), strict=True)
 
 
 def _steps(rows: WeightedRows, settings: Settings) -> int:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures.checks import check_logits
 from midmix.measures.calibration import bin_confidences, confidences
+from midmix.measures.checks import check_logits
 from midmix.measures.table import Outputs, declare
 
 BY_COUNT = "many: more than 100 training rows, medium: 20 to 100, few: less than 20"

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from midmix.errors import InputError
-from midmix.measures.checks import check_logits
 from midmix.measures._rows import Rows
+from midmix.measures.checks import check_logits
 from midmix.measures.estimate import Estimate
 from midmix.measures.moments import RawMoments
 from midmix.measures.table import declare

@@ -10,13 +10,13 @@ import torch.distributed
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures.checks import check_labels, check_logits, check_rows
 from midmix.measures._rows import Rows, check_max_rows, class_indices, random_keys
 from midmix.measures.between_classes import (
     centre_distances_of,
     class_uniformity_of,
     neighborhood_uniformity_of,
 )
+from midmix.measures.checks import check_labels, check_logits, check_rows
 from midmix.measures.estimate import Estimate
 from midmix.measures.logit_margins import LEVELS, Margins, margin_quantiles, row_margins
 from midmix.measures.moments import RawMoments, UnitMoments

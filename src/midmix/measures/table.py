@@ -95,8 +95,8 @@ class Outputs:
     def rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Of the probabilities: confidence, whether the likeliest class is right, and loss of each row; see
         `midmix.measures.calibration.confidences`."""
-        from midmix.measures.checks import check_labels, check_logits
         from midmix.measures.calibration import confidences
+        from midmix.measures.checks import check_labels, check_logits
 
         if self.log_probabilities is None:
             check_logits(self._known("logits", self.logits), self.labels)

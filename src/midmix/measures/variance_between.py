@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from midmix.measures.checks import check_rows
 from midmix.measures._rows import unit
+from midmix.measures.checks import check_rows
 
 
 def variance_between(features: Tensor, labels: Tensor) -> float:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from midmix.errors import InputError
-from midmix.measures.checks import check_labels, check_rows
 from midmix.measures.between_classes import class_uniformity
+from midmix.measures.checks import check_labels, check_rows
 from midmix.measures.report import collapse_report
 from midmix.measures.table import Outputs, declare
 

@@ -39,6 +39,7 @@ class Prior(nn.Module):
     """
 
     given: Tensor | None
+    normed: Tensor | None
 
     def __init__(self, num_classes: int, class_counts: Sequence[int] | Tensor | None = None) -> None:
         super().__init__()
@@ -48,6 +49,9 @@ class Prior(nn.Module):
             start = start / start.sum()
         # Not saved: it is the constructor's argument.
         self.register_buffer("given", None if class_counts is None else start, persistent=False)
+        self.register_buffer(
+            "normed", None if class_counts is None else start / start.sum(), persistent=False
+        )
         self.targets = DecayedCounts(num_classes, window=WINDOW)
         self.data = DecayedCounts(num_classes, window=WINDOW)
         self.targets.counts.copy_(start)
@@ -57,7 +61,7 @@ class Prior(nn.Module):
     def start_from(self, shares: Tensor) -> None:
         """Takes these shares `[C]`, of sum 1, for those of the rows that are drawn, in place of the data's own."""
         shares = shares.to(self.data.counts).clamp_min(1e-12)
-        self.given = shares
+        self.given, self.normed = shares, shares / shares.sum()
         self.targets.counts.copy_(shares)
         self.data.counts.copy_(shares)
 
@@ -94,7 +98,7 @@ class Prior(nn.Module):
 
     def of_unmixed(self) -> Tensor:
         """`of_targets` for a mix whose targets are its rows' own labels, without counting."""
-        return self.of_targets() if self.given is None else self.given / self.given.sum()
+        return self.of_targets() if self.normed is None else self.normed
 
     def of_data(self) -> Tensor:
         """Shares `[C]` of the classes among the data's rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,37 +74,45 @@ class MLP(nn.Module):
         hidden: Tensor = self.hidden(self.normalize(x).flatten(1))
         return hidden
 
-    def features_and_pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], None]]:
-        """`features(x)`, and a function that adds to the hidden weights' gradients those that follow from one by them.
+    def answer_and_pullback(self, x: Tensor, *, whole: bool) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """`features(x)`, and what adds to the weights' gradients below those that follow from one by them.
 
-        To the bit what autograd gives, without its graph, whose upkeep costs more than the arithmetic of layers as
-        small as these. Hooks of the hidden layers are not called.
+        With `whole`, of a linear classifier, logits in place of features. To the bit what autograd gives, without its
+        graph, whose upkeep costs more than the arithmetic of layers as small as these. Hooks of layers are not called.
 
         Example:
             >>> import torch
             >>> model = MLP((3,), 2, hidden=(4,))
-            >>> features, pullback = model.features_and_pullback(torch.ones(5, 3))
-            >>> pullback(torch.ones(5, 4))
+            >>> logits, pullback = model.answer_and_pullback(torch.ones(5, 3), whole=True)
+            >>> pullback(torch.ones(5, 2))
             >>> model.hidden[0][0].weight.grad.shape
             torch.Size([4, 3])
         """
         layers: list[nn.Linear] = [layer[0] for layer in self.hidden]  # type: ignore[index]
+        passed = []
         with torch.no_grad():
-            passed = [self.normalize(x).flatten(1)]
+            answer = self.normalize(x).flatten(1)
             for layer in layers:
-                passed.append(torch.addmm(layer.bias, passed[-1], layer.weight.t()).relu_())
+                passed.append((layer, answer))
+                answer = torch.addmm(layer.bias, answer, layer.weight.t()).relu_()
+            if whole:
+                fc = cast(nn.Linear, self.fc)
+                passed.append((fc, answer))
+                answer = torch.addmm(fc.bias, answer, fc.weight.t())
 
         @torch.no_grad()
         def pullback(gradient: Tensor) -> None:
-            for number in reversed(range(len(layers))):
-                layer, before = layers[number], passed[number]
-                gradient = torch.ops.aten.threshold_backward(gradient, passed[number + 1], 0)
+            after = None if whole else answer
+            for number in reversed(range(len(passed))):
+                layer, before = passed[number]
+                if after is not None:
+                    gradient = torch.ops.aten.threshold_backward(gradient, after, 0)
                 _add_gradient(layer.weight, gradient.t() @ before)
                 _add_gradient(layer.bias, gradient.sum(0))
                 if number:
-                    gradient = gradient @ layer.weight
+                    gradient, after = gradient @ layer.weight, before
 
-        return passed[-1], pullback
+        return answer.detach(), pullback
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs `[B, *shape]` to logits `[B, num_classes]`."""

@@ -25,19 +25,22 @@ class FusedSGD(SGD):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One update, of all weights that have a gradient."""
         for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            if not weights:
-                continue
-            momentum, buffers = group["momentum"], []
-            if momentum:
-                states = [self.state[weight] for weight in weights]
-                for weight, state in zip(weights, states, strict=True):
+            weights, gradients, buffers, momentum = [], [], [], group["momentum"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                weights.append(weight)
+                gradients.append(weight.grad)
+                if momentum:
+                    state = self.state[weight]
                     if state.get("momentum_buffer") is None:
                         state["momentum_buffer"] = torch.zeros_like(weight)
-                buffers = [state["momentum_buffer"] for state in states]
+                    buffers.append(state["momentum_buffer"])
+            if not weights:
+                continue
             torch._fused_sgd_(
                 weights,
-                [weight.grad for weight in weights],
+                gradients,
                 buffers,
                 weight_decay=group["weight_decay"],
                 momentum=momentum,

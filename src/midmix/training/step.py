@@ -15,6 +15,7 @@ from midmix.mixing.attachment import evaluating
 from midmix.mixing.context import Views, as_loss
 from midmix.training.augment import views_by_hooks
 
+HEAD = frozenset({"features", "head"})
 PRIOR = frozenset({"prior", "counts"})  # who asks for counts takes those of the targets where they are known
 
 
@@ -39,7 +40,7 @@ class PulledBack(Protocol):
         """A module's."""
         ...
 
-    def features_and_pullback(self, x: Tensor, /) -> tuple[Tensor, Callable[[Tensor], None]]:
+    def answer_and_pullback(self, x: Tensor, /, *, whole: bool) -> tuple[Tensor, Callable[[Tensor], None]]:
         """As `midmix.models.MLP` has it."""
         ...
 
@@ -145,14 +146,16 @@ def step(
         named = {f"model.{name}": value for name, value in parameters.items()}
         found: Stepped = functional_call(stepper, named, (inputs, plan))
         return found
-    divided = cast(Divided, model)
+    divided, judge = cast(Divided, model), as_loss(loss)
+    needs = not judge.needs.isdisjoint(HEAD)
     entering, pull = plan.apply(inputs) if mix_input else inputs, None
+    whole = pull_back and not needs and type(divided.fc) is nn.Linear and (mix_input or plan.as_they_are)
     if pull_back:
-        own, pull = _pulled(cast(PulledBack, model), entering)
+        own, pull = _pulled(cast(PulledBack, model), entering, whole)
     else:
         own = divided.features(entering)
     features = own if mix_input else plan.apply(own)
-    logits: Tensor = divided.fc(features)
+    logits: Tensor = features if whole else divided.fc(features)
     seen: Tensor | None = None
     if plan.clean is not None:
         seen = logits[len(plan.partner) :].detach()
@@ -161,8 +164,6 @@ def step(
     elif clean and not mix_input:
         with torch.no_grad():
             seen = divided.fc(own)
-    judge = as_loss(loss)
-    needs = {"features", "head"} & judge.needs
     views: Views | None = None
     if second is not None:
         first = divided.features(inputs) if mix_input else own
@@ -178,16 +179,16 @@ def step(
     return Stepped(total, seen, pull)
 
 
-def _pulled(model: PulledBack, inputs: Tensor) -> tuple[Tensor, Callable[[], None]]:
-    """Features as a leaf of the loss's graph, and what brings the leaf's gradient to the weights below it."""
-    features, pullback = model.features_and_pullback(inputs)
-    features.requires_grad_()
+def _pulled(model: PulledBack, inputs: Tensor, whole: bool) -> tuple[Tensor, Callable[[], None]]:
+    """Features, or logits, as a leaf of the loss's graph, and what brings its gradient to the weights below it."""
+    answer, pullback = model.answer_and_pullback(inputs, whole=whole)
+    answer.requires_grad_()
 
     def pull() -> None:
-        if features.grad is not None:  # a loss need not look at them
-            pullback(features.grad)
+        if answer.grad is not None:  # a loss need not look at it
+            pullback(answer.grad)
 
-    return features, pull
+    return answer, pull
 
 
 def mixed_step(
