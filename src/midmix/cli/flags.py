@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,11 +11,13 @@ from typing import Annotated, Any, Literal
 from cyclopts import CoercionError, Group, Parameter, Token
 
 from midmix.data import ViewCount
+from midmix.errors import InputError
 
 DATA = Group("Data", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
 DECISIONS = Group("Probabilities and decisions", sort_key=4)
+RUNNING = Group("Where runs are done", sort_key=5)
 
 
 def _whole(kind: object, tokens: Sequence[Token]) -> int:
@@ -120,6 +123,61 @@ class DecisionFlags:
     def options(self) -> dict[str, Any]:
         """Keywords of `midmix.training.run_rule`."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@Parameter(name="*", group=RUNNING)
+@dataclass(frozen=True)
+class RunningFlags:
+    """Where many runs are done, and how many at a time."""
+
+    jobs: Whole | None = None
+    "Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1; a cluster's workers]"
+
+    executor: str = "local"
+    "local; slurm[:option=value,…], such as slurm:partition=gpu,timeout_min=240; dask[:tcp://HOST:PORT]; or \
+module:function that makes an executor of so many workers."
+
+    part: str | None = None
+    "Only a part of the runs, i/n with i from 0, as for an array of jobs; all parts share the folder. [default: all]"
+
+    threads: Whole | None = None
+    "Of each run; its bits depend on them. [default: 1 for features on a CPU, else the cores shared out to the jobs]"
+
+    @contextmanager
+    def open(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """Keywords of `midmix.studies.compare`, whose executor lasts as long as the block.
+
+        Raises:
+            InputError: for an executor or a part that there is not.
+        """
+        from midmix.studies import open_executor  # imports torch
+
+        part = None if self.part is None else part_in(self.part)
+        with open_executor(self.executor, self.jobs, folder) as opened:
+            yield {
+                "jobs": opened.jobs,
+                "executor": opened.executor,
+                "part": part,
+                "threads": self.threads or opened.threads,
+            }
+
+
+def part_in(text: str) -> tuple[int, int]:
+    """Which of how many parts.
+
+    Raises:
+        InputError: for what is no `i/n` with i in 0 … n - 1.
+
+    Example:
+        >>> part_in("0/8")
+        (0, 8)
+    """
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        raise InputError(
+            f"--part {text}: give i/n with i from 0 to n - 1, such as 0/8 for the first of eight"
+        )
+    return int(first), int(second)
 
 
 @Parameter(name="*", group=SPLIT)

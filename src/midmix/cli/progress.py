@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -248,6 +249,27 @@ def _every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def part_done(found: pd.DataFrame, methods: Sequence[str], seeds: int, part: tuple[int, int] | None) -> bool:
+    """Whether there are runs that other parts have yet to finish, which is then said.
+
+    Args:
+        found: a row a finished run, or more.
+        methods: all that are run, each with so many seeds.
+        part: which was done; None for all.
+    """
+    if part is None:
+        return False
+    ours = found[found["method"].isin(methods) & (found["seed"] < seeds)]
+    done, total = len(ours[["method", "seed"]].drop_duplicates()), len(methods) * seeds
+    if done == total:
+        return False
+    note(
+        f"part {part[0]}/{part[1]} is done; of all, {done} of {total} runs are finished. "
+        "The part that ends last writes tables and report, as does the same command without --part"
+    )
+    return True
 
 
 def kept(out: Path, done: int, total: int) -> str:

@@ -14,7 +14,7 @@ from midmix.data import Source, Splits
 from midmix.errors import InputError
 from midmix.models import Encoder, ImageInputs
 from midmix.models.tuning import ALL, HEAD
-from midmix.studies.runner import interruptible
+from midmix.studies.interruption import interruptible
 from midmix.training import Settings, embedded
 from midmix.training.encoders import encoder_of
 

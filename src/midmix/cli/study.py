@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from midmix.cli.console import console, note
-from midmix.cli.flags import Out, Whole
-from midmix.cli.progress import progress_of_runs
+from midmix.cli.flags import Out, RunningFlags, Whole
+from midmix.cli.progress import part_done, progress_of_runs
 from midmix.studies import read_grid
 from midmix.studies import study as run_study
 
@@ -18,7 +18,7 @@ def study(
     *,
     out: Out = Path("study"),
     seeds: Whole | None = None,
-    jobs: Whole | None = None,
+    running: RunningFlags = RunningFlags(),  # noqa: B008  (frozen)
 ) -> None:
     """Run methods × options × sets × seeds as a YAML file says, and draw curves over the options.
 
@@ -35,14 +35,15 @@ def study(
         `measures`, `baseline` and `oracle`.
     seeds
         How many seeds, 0 and up. [default: as the file says, else 3]
-    jobs
-        Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
     """
     grid = read_grid(file)
     if seeds is not None:
         grid = replace(grid, seeds=seeds)
-    with progress_of_runs(out) as watch:
-        run_study(grid, out, jobs=jobs, watch=watch, say=note)
+    with progress_of_runs(out) as watch, running.open(out) as where:
+        found = run_study(grid, out, watch=watch, say=note, **where)
+    sets = [found[found["set"] == one.name] for one in grid.sets] if len(found) else [found] * len(grid.sets)
+    if any(part_done(rows, [str(line) for line in grid.methods], grid.seeds, where["part"]) for rows in sets):
+        return
     from midmix.reports import terminal_study, write_study  # after the runs: matplotlib takes a second
 
     console.print(terminal_study(write_study(grid, out)))

@@ -13,7 +13,7 @@ from midmix.cli.progress import progress_of_runs
 from midmix.cli.sources import open_source
 from midmix.methods import Method
 from midmix.studies import Progress, claimed
-from midmix.studies.runner import interruptible
+from midmix.studies.interruption import interruptible
 from midmix.training import Callback, Run, check_run, read_predictions, train_run
 from midmix.training.run_folder import MODEL
 from midmix.training.tracking import Tracking

@@ -9,12 +9,13 @@ from typing import Any, Literal
 from cyclopts import Group, Parameter
 
 from midmix.cli.console import console, introduce, note
-from midmix.cli.flags import Config, Out, SourceFlags, TrainingFlags, Whole
-from midmix.cli.progress import progress_of_runs
+from midmix.cli.flags import Config, Out, RunningFlags, SourceFlags, TrainingFlags, Whole
+from midmix.cli.progress import part_done, progress_of_runs
 from midmix.data import load_grouped
 from midmix.methods import parse_methods
 from midmix.studies import check_comparison
 from midmix.studies import transfer as run_transfer
+from midmix.studies.transfer import LOWER, UPPER
 from midmix.training import Settings
 
 GROUPS = Group("Groups", sort_key=2)
@@ -77,12 +78,12 @@ def transfer(
     methods: str = "erm,mixup,manifold-mixup,am-mixup,balanced-am-mixup",
     seeds: Whole = 3,
     out: Out = Path("transfer"),
-    jobs: Whole | None = None,
     config: Config = None,
     reading: SourceFlags = SourceFlags(),  # noqa: B008  (frozen)
     groups: GroupFlags = GroupFlags(),
     probes: ProbeFlags = ProbeFlags(),
     training: TrainingFlags = TrainingFlags(),  # noqa: B008
+    running: RunningFlags = RunningFlags(),  # noqa: B008
 ) -> None:
     """Train encoders on groups of classes, freeze them, and tell the classes apart on their features.
 
@@ -100,8 +101,6 @@ def transfer(
         As for `midmix compare`; they train on the groups.
     seeds
         How many seeds, 0 and up. The same seed is the same split and the same initial weights for each method.
-    jobs
-        Runs at a time, each in its own process. [default: one a core for features on a CPU, else 1]
     """
     check_comparison(out)
     lines = parse_methods([text for text in methods.split(",") if text.strip()])
@@ -113,10 +112,12 @@ def transfer(
     fewest, most = int(sizes.min()), int(sizes.max())
     note(f"{len(sizes)} groups of {fewest if fewest == most else f'{fewest} to {most}'} classes")
     settings = _settings(loaded.source.train.kind, training.options())
-    with progress_of_runs(out) as watch:
-        run_transfer(
-            loaded, lines, out, settings, seeds=seeds, jobs=jobs, watch=watch, say=note, **probes.options()
+    with progress_of_runs(out) as watch, running.open(out) as where:
+        done = run_transfer(
+            loaded, lines, out, settings, seeds=seeds, watch=watch, say=note, **where, **probes.options()
         )
+    if part_done(done, [str(line) for line in (*lines, UPPER, LOWER)], seeds, where["part"]):
+        return
     from midmix.reports import (  # after the runs: matplotlib takes a second
         given_flags,
         health_of,

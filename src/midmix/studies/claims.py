@@ -4,7 +4,8 @@ A claim is a small file. It is made by a link, which either succeeds or finds an
 heartbeat. An owner is dead where
 
 - it was on this machine and its process is gone, or has another start time (a number that was given anew);
-- it was on another machine, or cannot be read, and its heartbeat is older than `STALE` seconds.
+- it was on another machine, and its heartbeat is older than the lease that it took, `STALE` seconds where nothing else
+  was said; or it cannot be read, and is as old.
 
 So claims hold between machines that share a file system, and on one machine a process that was stopped for a while
 keeps its own.
@@ -32,7 +33,8 @@ CLAIM = "claim.json"
 BEAT = 1.0
 """Seconds between two heartbeats."""
 STALE = 120.0
-"""Age in seconds of a heartbeat from another machine, above which its owner is dead."""
+"""Lease in seconds: age of a heartbeat from another machine, above which its owner is dead. File systems that machines
+share may show a change a minute later."""
 _LOCK_WAIT = 30.0
 
 
@@ -51,6 +53,7 @@ class Owner:
         started: the process's start time there, as the system counts it; empty where that is not known.
         since: when the claim was made.
         token: random; no two claims have the same.
+        lease: seconds without a heartbeat after which those on other machines may take the owner for dead.
     """
 
     host: str
@@ -59,13 +62,14 @@ class Owner:
     started: str
     since: str
     token: str
+    lease: float = STALE
 
     @classmethod
-    def this_process(cls) -> Owner:
+    def this_process(cls, lease: float = STALE) -> Owner:
         """A new claim's owner."""
         pid = os.getpid()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(socket.gethostname(), _machine(), pid, _start_time(pid), now, secrets.token_hex(8))
+        return cls(socket.gethostname(), _machine(), pid, _start_time(pid), now, secrets.token_hex(8), lease)
 
     @property
     def here(self) -> bool:
@@ -89,13 +93,13 @@ class Claim:
         self.path, self.owner = path, owner
 
     @classmethod
-    def take(cls, path: Path) -> Claim | Owner | None:
-        """Claims a path, whose folder is there.
+    def take(cls, path: Path, lease: float = STALE) -> Claim | Owner | None:
+        """Claims a path, whose folder is there, with a lease in seconds that heartbeats renew.
 
         Returns:
             The claim, or the living owner of it; None where that cannot be read, for it is just being written.
         """
-        ours = Owner.this_process()
+        ours = Owner.this_process(lease)
         while True:
             if _create(path, ours):
                 return cls(path, ours)
@@ -265,7 +269,10 @@ def _read(path: Path) -> Owner | None:
         found = Owner(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return found if isinstance(found.pid, int) and isinstance(found.token, str) else None
+    whole = (
+        isinstance(found.pid, int) and isinstance(found.token, str) and isinstance(found.lease, int | float)
+    )
+    return found if whole else None
 
 
 def _look(path: Path) -> tuple[Owner | None, bool]:
@@ -274,7 +281,7 @@ def _look(path: Path) -> tuple[Owner | None, bool]:
     if owner is not None and owner.here:
         return owner, owner.runs
     try:
-        return owner, _now(path) - path.stat().st_mtime < STALE
+        return owner, _now(path) - path.stat().st_mtime < (STALE if owner is None else owner.lease)
     except OSError:  # it has gone
         return owner, False
 

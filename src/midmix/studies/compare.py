@@ -13,9 +13,11 @@ import pandas as pd
 from midmix.data import Ranks, Source, Splits
 from midmix.errors import DivergedError, InputError, RunsFailedError
 from midmix.methods import Method
-from midmix.studies.runner import RUNS, Attempt, Progress, Rows, RunnerOptions, gather, run_all, settle
+from midmix.studies.options import Progress, RunnerOptions
+from midmix.studies.runner import RUNS, gather, run_all, settle
 from midmix.studies.search import FOLDS, check_search
 from midmix.studies.search import search as search_all
+from midmix.studies.task import Attempt, Rows
 from midmix.training.run import Run, check_runs
 from midmix.training.run_folder import finished, read_predictions, result_rows
 from midmix.training.settings import Settings
@@ -72,6 +74,7 @@ def compare(
     checkpoint_seconds: float = 30.0,
     executor: Executor | Callable[[int], Executor] | None = None,
     part: tuple[int, int] | None = None,
+    threads: int | None = None,
     tracking: Tracking | None = None,
 ) -> pd.DataFrame:
     """Trains every line with seeds `0 … seeds - 1` and returns the results, which lie in `folder/results.parquet` too.
@@ -91,12 +94,12 @@ def compare(
             fixed, or what is tuned on one seed's training rows would be tested on some of them in another.
         search: how many draws over rate, decay, length and the method's options each line is tuned by, see
             `midmix.studies.search`; 0 tunes nothing. Needs Optuna (`midmix[search]`).
-        jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
+        jobs, watch, say, checkpoint_seconds, executor, part, threads: as `RunnerOptions` has them.
         tracking: which trackers are told of each run.
 
     Returns:
-        A row a line, seed and epoch choice: of all finished runs of the folder. A run that diverged has one row, with
-        `diverged` and NaN for its measures.
+        A row a line, seed and epoch choice: of all finished runs of the folder; of a part there may be none yet. A run
+        that diverged has one row, with `diverged` and NaN for its measures.
 
     Raises:
         InputError: where every run diverged; where the folder holds another comparison or other files; as `train_run`
@@ -121,7 +124,7 @@ def compare(
     template = Run(lines[0], 0, settings, imbalance, profile, validation, ranks=ranks, splits=splits)
     first = [replace(template, method=line) for line in lines]
     check_runs(first, source)
-    options = RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part)
+    options = RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part, threads)
     tuned: Mapping[str, Tuned] = {}
     if search:
         check_search(search)
@@ -140,10 +143,11 @@ def compare(
     except RunsFailedError:
         collect(folder, lines)
         raise
-    results = collect(folder, lines)
-    if results["diverged"].all():
-        reason = (finished(folder / RUNS / runs[0].name) or {}).get("diverged")
-        raise InputError(f"{runs[0].name}: {reason}; every run diverged, and {folder} tells why")
+    results = collect(folder, lines, empty=part is not None)
+    if len(results) and results["diverged"].all():
+        name = next(run.name for run in runs if finished(folder / RUNS / run.name))
+        reason = (finished(folder / RUNS / name) or {}).get("diverged")
+        raise InputError(f"{name}: {reason}; every run diverged, and {folder} tells why")
     return results
 
 
@@ -157,15 +161,15 @@ def check_seeds(seeds: int) -> None:
         raise InputError(f"seeds: {seeds}; at least one is needed, and three for any claim")
 
 
-def collect(folder: Path, lines: Sequence[Method] = ()) -> pd.DataFrame:
+def collect(folder: Path, lines: Sequence[Method] = (), *, empty: bool = False) -> pd.DataFrame:
     """Gathers the finished runs of a comparison's folder into `results.parquet`, and returns the table.
 
     These lines come first, in their order; then others that the folder holds, by name; within a line by seed.
 
     Raises:
-        InputError: where none has finished.
+        InputError: where none has finished, unless the table may be `empty`.
     """
-    return gather(run_rows, folder, lines)
+    return gather(run_rows, folder, lines, empty=empty)
 
 
 def run_rows(folder: Path) -> Rows:

@@ -20,7 +20,9 @@ from midmix.errors import InputError
 from midmix.files import atomic_write, read_json
 from midmix.measures import confusion_matrix
 from midmix.methods.ranges import Range, defaults_of, ranges_of
-from midmix.studies.runner import Attempt, Rows, RunnerOptions, run_all
+from midmix.studies.options import RunnerOptions
+from midmix.studies.runner import run_all
+from midmix.studies.task import Attempt, Rows
 from midmix.training.run import Run
 from midmix.training.run_folder import read_predictions
 from midmix.training.seeds import stream

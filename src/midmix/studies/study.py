@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from midmix.errors import InputError
 from midmix.files import atomic_write, check_folder, read_json
 from midmix.studies.compare import collect, compare
 from midmix.studies.grid import Grid, GridSet
-from midmix.studies.runner import RESULTS, Progress, check_comparison
+from midmix.studies.options import Progress
+from midmix.studies.runner import RESULTS, check_comparison
 from midmix.studies.search import check_search
 from midmix.training.identity import differences
 from midmix.training.run import Run, check_runs
@@ -33,6 +35,9 @@ def study(
     jobs: int | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = print,
+    executor: Executor | Callable[[int], Executor] | None = None,
+    part: tuple[int, int] | None = None,
+    threads: int | None = None,
 ) -> pd.DataFrame:
     """Runs what a study lacks, one set after the other, and returns the results of all of it.
 
@@ -43,7 +48,8 @@ def study(
     Args:
         grid: what to run, as `read_grid` reads it.
         folder: made if it is not there.
-        jobs, watch, say: as `RunnerOptions` has them; `watch` is told of all sets' runs together.
+        jobs, watch, say, executor, part, threads: as `RunnerOptions` has them; `watch` is told of all sets' runs
+            together, and a part is one of each set.
 
     Returns:
         A row a set, line, seed and epoch choice of what the grid names, with the columns `set`, `family` and those of
@@ -87,20 +93,21 @@ def study(
         source = sources[_key(one)]
         compare(
             source, grid.methods, folder / SETS / one.name, how,
-            seeds=grid.seeds, search=grid.search, jobs=jobs, watch=told, say=say, **{**DRAWN, **one.split},
+            seeds=grid.seeds, search=grid.search, jobs=jobs, watch=told, say=say, executor=executor, part=part,
+            threads=threads, **{**DRAWN, **one.split},
         )  # fmt: skip
-    return gather_study(grid, folder)
+    return gather_study(grid, folder, empty=part is not None)
 
 
-def gather_study(grid: Grid, folder: Path) -> pd.DataFrame:
+def gather_study(grid: Grid, folder: Path, *, empty: bool = False) -> pd.DataFrame:
     """Gathers what a study's folder has of the grid into its `results.parquet`, and returns the table.
 
     Raises:
-        InputError: where a set has no finished run.
+        InputError: where a set has no finished run, unless it may be `empty`.
     """
     tables = []
     for one in grid.sets:
-        rows = collect(folder / SETS / one.name, grid.methods)
+        rows = collect(folder / SETS / one.name, grid.methods, empty=empty)
         tables.append(named(rows[rows["seed"] < grid.seeds], grid).assign(set=one.name))
     results = pd.concat(tables, ignore_index=True)
     results = results[["set", *(column for column in results if column != "set")]]

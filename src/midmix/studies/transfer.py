@@ -26,7 +26,9 @@ from midmix.models import describe, fit_normalization
 from midmix.studies.compare import check_seeds
 from midmix.studies.linear_probe import STRENGTHS, LinearProbe, linear_probe
 from midmix.studies.neighbours_probe import neighbour_votes
-from midmix.studies.runner import Attempt, Progress, Rows, RunnerOptions, gather, run_all
+from midmix.studies.options import Progress, RunnerOptions
+from midmix.studies.runner import gather, run_all
+from midmix.studies.task import Attempt, Rows
 from midmix.training.callback import Callback
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.fit import Fit
@@ -232,6 +234,7 @@ def transfer(
     checkpoint_seconds: float = 30.0,
     executor: Executor | Callable[[int], Executor] | None = None,
     part: tuple[int, int] | None = None,
+    threads: int | None = None,
 ) -> pd.DataFrame:
     """Trains an encoder on the groups with every line and seed, and measures it on the fine classes.
 
@@ -248,7 +251,7 @@ def transfer(
         validation: share of the training rows of each fine class held out, above 0.
         splits: as `compare` takes them.
         finetune_epochs: see `Transfer`.
-        jobs, watch, say, checkpoint_seconds, executor, part: as `RunnerOptions` has them.
+        jobs, watch, say, checkpoint_seconds, executor, part, threads: as `RunnerOptions` has them.
 
     Returns:
         A row a line and seed, with the columns of a comparison, where `accuracy` … `ece` are those of the linear probe
@@ -282,11 +285,13 @@ def transfer(
     check_runs([run for run in first if run.groups is None], grouped.source)
     task = Transfer(grouped, finetune_epochs)
     try:
-        run_all(task, runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part))
+        run_all(
+            task, runs, folder, RunnerOptions(jobs, watch, say, checkpoint_seconds, executor, part, threads)
+        )
     except RunsFailedError:
         gather(transfer_rows, folder, everything)
         raise
-    return gather(transfer_rows, folder, everything)
+    return gather(transfer_rows, folder, everything, empty=part is not None)
 
 
 def _bounds(lines: Sequence[Method]) -> tuple[Bound, Bound]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from midmix.data.hierarchy.breeds import BREEDS, breeds_groups
 from midmix.data.hierarchy.hierarchy import Hierarchy, hierarchy_of, in_two_groups, read_mapping
 from midmix.data.hierarchy.taxonomy import find_taxonomy
 from midmix.data.labels import listing, name_of
+from midmix.data.load import place_of
 from midmix.data.options import OptionKeywords, Options
 from midmix.data.readers.builtin import GROUPS
 from midmix.data.readers.images import ImageFolder
@@ -31,6 +32,11 @@ FINE, COARSE = "fine_label", "coarse_label"
 class Grouped:
     """A source labelled with its fine classes, and the groups that they lie in.
 
+    Attributes:
+        source: with the fine labels.
+        hierarchy: which class is in which group.
+        reading: the keywords that `load_grouped` was called with; empty for rows from elsewhere.
+
     Example:
         >>> digits = load_grouped("digits")
         >>> digits.hierarchy.coarse, digits.hierarchy.group.tolist()
@@ -41,6 +47,7 @@ class Grouped:
 
     source: Source
     hierarchy: Hierarchy
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def coarse(self) -> Source:
         """The same rows, labelled with their groups."""
@@ -139,7 +146,16 @@ def load_grouped(
         grouped = _narrowed(grouped, classes_per_group, pick, seed)
     if images_per_class is not None:
         grouped = replace(grouped, source=_thinned(grouped.source, images_per_class, seed))
-    return grouped
+    reading = {
+        **given.record(), "source": place_of(name), "fine": fine, "wordnet": _path(wordnet),
+        "hierarchy": hierarchy if mapping in BREEDS else _path(hierarchy), "pick": pick,
+        "classes_per_group": classes_per_group, "images_per_class": images_per_class,
+    }  # fmt: skip
+    return replace(grouped, reading=reading)
+
+
+def _path(given: str | Path | None) -> str | None:
+    return None if given is None else str(Path(given).expanduser().resolve())
 
 
 def _mapping_name(hierarchy: str | Path | None) -> str | None:
