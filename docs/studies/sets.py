@@ -1,4 +1,4 @@
-"""Writes the sets of the studies into a folder: halves of encoders' features, and tables.
+"""Writes the sets of the studies into a folder: halves of encoders' features, tables, and rows with wrong labels.
 
     MIDMIX_DATA=… python docs/studies/sets.py FOLDER
 
@@ -14,7 +14,10 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 TABLES = ("vowel0", "satimage", "segment0", "yeast6")
 
@@ -48,6 +51,32 @@ def tables(folder: Path) -> None:
         frame.infer_objects().to_csv(folder / f"{name}.csv", index=False)
 
 
+def noisy(folder: Path) -> None:
+    """Digits and the development half of CIFAR-10's features with wrong labels in training rows, none in test rows.
+
+    `symmetric`: any other class; `similar`: the class whose mean is nearest. The same rows are wrong for every seed.
+    """
+    digits = load_digits()
+    rows = pd.DataFrame({"label": digits.target, "embedding": list(digits.data.astype("float32"))})
+    parts = {
+        "digits": train_test_split(rows, test_size=0.4, random_state=0, stratify=rows["label"]),
+        "cifar": [pd.read_parquet(folder / "cifar" / f"{part}.parquet") for part in ("train", "test")],
+    }
+    for name, (train, test) in parts.items():
+        labels = train["label"].astype(int).to_numpy()
+        means = np.stack([np.stack(train["embedding"])[labels == c].mean(0) for c in range(10)])
+        apart = np.linalg.norm(means[:, None] - means[None], axis=2) + np.diag(np.full(10, np.inf))
+        for kind, percent in (("none", 0), *((k, p) for k in ("symmetric", "similar") for p in (10, 20, 40))):
+            drawn = np.random.default_rng(percent)
+            wrong = drawn.random(len(labels)) < percent / 100
+            other = (labels + drawn.integers(1, 10, len(labels))) % 10
+            if kind == "similar":
+                other = apart.argmin(1)[labels]
+            place = folder / f"{name}-{kind}-{percent}"
+            write(train.assign(label=np.where(wrong, other, labels)), place / "train.parquet")
+            write(test, place / "test.parquet")
+
+
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Rows without names, labels as text: of a half, numbers are no longer 0 … C - 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,3 +94,4 @@ if __name__ == "__main__":
     cifar(where, out)
     tiny(where, out)
     tables(out)
+    noisy(out)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from midmix.cli.app import run
+from midmix.cli.console import console
 
 LIMIT = 60
 FILE = """
@@ -123,3 +124,18 @@ def test_what_cannot_run_on_one_set_is_said_before_any_has_run(tmp_path, capfd):
     assert end(path, "--out", tmp_path / "out") == 2
     assert "midmix: set b: " in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_terminal_shows_the_name_of_every_set_whole(tmp_path, capsys, monkeypatch):
+    """Sets that do not fit beside one another stand under one another."""
+    names = [f"a-set-of-a-long-name-{number}" for number in range(6)]
+    sets = "".join(f"  {name}: {{source: digits, imbalance: {9 + i}}}\n" for i, name in enumerate(names))
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        f"methods: [erm, mixup]\nsettings: {{network: mlp-8, epochs: 1}}\nseeds: 1\nsets:\n{sets}"
+    )
+    monkeypatch.setattr(console, "width", 80)
+    assert end(path, "--out", tmp_path / "out") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names)
+    assert shown.count("mixup") >= 2  # each line beside each of them

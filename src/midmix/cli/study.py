@@ -46,5 +46,5 @@ def study(
         return
     from midmix.reports import terminal_study, write_study  # after the runs: matplotlib takes a second
 
-    console.print(terminal_study(write_study(grid, out)))
+    console.print(terminal_study(write_study(grid, out), console.width))
     console.print(f"Tables: {out / 'tables.md'}", highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -27,6 +27,8 @@ from midmix.studies.grid import Grid, GridLine
 from midmix.studies.study import SETS
 
 CURVES = "curves"
+LEAST_METHOD = 24
+"""Columns of a terminal that a method has at least."""
 
 
 @dataclass(frozen=True)
@@ -124,26 +126,42 @@ def regret_table(found: StudyTables) -> str:
     )
 
 
-def terminal_study(found: StudyTables) -> RenderableType:
-    """The first measure of every line on every set, for a terminal."""
-    column, sets = found.columns[0], [one.name for one in found.grid.sets]
+def terminal_study(found: StudyTables, width: int = 80) -> RenderableType:
+    """The first measure of every line on every set, for a terminal: in as many tables as its width asks."""
+    column = found.columns[0]
     unit = " %" if column.percent else ""
-    table = Table(title=f"{column.heading}{unit}, last epoch, mean over seeds", title_justify="left")
-    table.add_column("method", overflow="fold")
-    for name in sets:
-        table.add_column(escape(name), justify="right", no_wrap=True)
     last = found.summary[
         (found.summary["measure"] == column.name) & (found.summary["epoch_choice"] == "last")
     ]
     shown = {(row["line"], row["set"]): row for row in last.to_dict("records")}
-    for line in found.grid.lines:
-        cells = []
-        for name in sets:
-            row = shown.get((str(line), name), {"mean": math.nan, "low": math.nan, "high": math.nan})
-            text, half = column.text(row["mean"]), (row["high"] - row["low"]) / 2
-            cells.append(text if math.isnan(half) else f"{text} ±{column.text(half)}")
-        table.add_row(escape(str(line)), *cells)
-    return table
+
+    def cell(line: str, name: str) -> str:
+        row = shown.get((line, name), {"mean": math.nan, "low": math.nan, "high": math.nan})
+        text, half = column.text(row["mean"]), (row["high"] - row["low"]) / 2
+        return text if math.isnan(half) else f"{text} ±{column.text(half)}"
+
+    lines = [str(line) for line in found.grid.lines]
+    sets = {one.name: [cell(line, one.name) for line in lines] for one in found.grid.sets}
+    room = width - LEAST_METHOD - 4
+    blocks: list[list[str]] = [[]]
+    for name, cells in sets.items():
+        needed = max(map(len, (name, *cells))) + 3
+        if needed > room and blocks[-1]:
+            blocks.append([])
+            room = width - LEAST_METHOD - 4
+        blocks[-1].append(name)
+        room -= needed
+    tables: list[Table] = []
+    for block in blocks:
+        title = "" if tables else f"{column.heading}{unit}, last epoch, mean over seeds"
+        table = Table(title=title or None, title_justify="left")
+        table.add_column("method", overflow="fold", min_width=LEAST_METHOD)
+        for name in block:
+            table.add_column(escape(name), justify="right", no_wrap=True)
+        for place, line in enumerate(lines):
+            table.add_row(escape(line), *(sets[name][place] for name in block))
+        tables.append(table)
+    return Group(*tables)
 
 
 def _of_grid(comparison: Comparison, grid: Grid) -> Comparison:
