@@ -251,7 +251,7 @@ def test_the_command_and_the_estimator_have_the_same_defaults():
     x, y = make_classification(60, 5, random_state=0)
     model = MidmixClassifier(epochs=1).fit(x, y)
     rows = Labelled(torch.from_numpy(x).float(), torch.from_numpy(y), ("0", "1"))
-    assert model._trained_by == Settings.for_rows(rows, epochs=1)
+    assert model._training.settings == Settings.for_rows(rows, epochs=1)
 
 
 def test_probabilities_are_for_the_stated_prior_and_decisions_for_the_aim(pair):

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
-from midmix.data import Labelled
 from midmix.data.split import validation_split
 from midmix.decisions import Aim, LogitPrior, decision_rule, stated_prior
 from midmix.errors import InputError
+from midmix.integrations.estimator_options import seed_of, settings_of
 from midmix.integrations.held_out import Stated, cross_fitted, stated_aim
 from midmix.integrations.method_option import Given, make, options, with_options
+from midmix.integrations.row_training import RowTraining, logits_of
 from midmix.integrations.weighted_rows import WeightedRows
-from midmix.mixing import Loss, Mix, RowLoss
-from midmix.models import build, fit_normalization
+from midmix.mixing import Loss, RowLoss
 from midmix.numbers import is_whole
-from midmix.training import Settings
-from midmix.training.augment import prepare_loss
-from midmix.training.schedule import make_optimizer, make_schedule
-from midmix.training.seeds import DRAWS, ORDER, stream
-from midmix.training.step import can_divide, can_pull_back, mixed_step
-
-PREDICT_ROWS = 8192  # at a time
-READ_BATCHES = 64  # copied at once
+from midmix.training.seeds import ORDER, stream
 
 
 class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -171,7 +161,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, codes = np.unique(y, return_inverse=True)
         rows = WeightedRows.of(features, codes, weight)
         data, labels = _tensor(features), torch.from_numpy(codes)
-        seed = self._begin(len(self.classes_))
+        seed = self._begin()
         shares = torch.bincount(labels[rows.index], rows.weight, len(self.classes_))
         aim = self._stated(shares)
 
@@ -186,19 +176,16 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 )
             rows, held_out = rows.select(stay), rows.select(out)
         counts = torch.bincount(labels[rows.index], rows.weight, len(self.classes_))
-        self._build(data, rows, counts * (rows.epoch / counts.sum()), seed)
+        training = self._build(data, rows, counts * (rows.epoch / counts.sum()), seed)
 
-        settings = self._trained_by
-        schedule = make_schedule(self._optimizer, settings, _steps(rows, settings))
+        schedule = training.schedule(rows)
         best, best_epoch, best_weights = (-math.inf, -math.inf), 0, self.model_.state_dict()
-        self.loss_curve_: list[float] = []
-        self.validation_scores_: list[float] = []
-        with _attached(self.mix_, self.model_, self._loss):
-            for epoch in range(1, settings.epochs + 1):
-                self.loss_curve_.append(self._train_epoch(data, labels, rows, settings, schedule))
+        with training.attached():
+            for epoch in range(1, training.settings.epochs + 1):
+                self.loss_curve_.append(training.epoch(data, labels, rows, schedule))
                 if held_out is None:
                     continue
-                score = self._balanced_scores(data, labels, held_out)
+                score = training.balanced_scores(data, labels, held_out)
                 self.validation_scores_.append(score[0])
                 if score > best:
                     best, best_epoch = score, epoch
@@ -239,13 +226,13 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = WeightedRows.of(features, codes, weight)
         data, labels = _tensor(features), torch.from_numpy(codes)
         if first:
-            self._build(data, rows, None, self._begin(len(self.classes_)))
-            self.loss_curve_ = []
+            self._build(data, rows, None, self._begin())
             self.n_iter_ = 0
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._trained_by.learning_rate
-        with _attached(self.mix_, self.model_, self._loss):
-            self.loss_curve_.append(self._train_epoch(data, labels, rows, self._trained_by, None))
+        training = self._training
+        for group in training.optimizer.param_groups:
+            group["lr"] = training.settings.learning_rate
+        with training.attached():
+            self.loss_curve_.append(training.epoch(data, labels, rows))
         self.n_iter_ += 1
         shares = self.mix_.prior.of_data().double()
         self._decide(self._stated(shares), shares)
@@ -265,7 +252,9 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _answers(self, inputs: ArrayLike) -> Tensor:
         check_is_fitted(self)
-        return self._logits(_tensor(validate_data(self, inputs, dtype=np.float32, order="C", reset=False)))
+        return logits_of(
+            self.model_, _tensor(validate_data(self, inputs, dtype=np.float32, order="C", reset=False))
+        )
 
     def _stated(self, shares: Tensor) -> Aim:
         """The aim, once all that is stated of decisions is seen to be possible for these classes."""
@@ -289,7 +278,7 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             plain = clone(self).set_params(prior="data", aim="accuracy", calibrate="none", random_state=seed)
             held_out = cross_fitted(plain, features, codes, weight, folds=self.cv, seed=seed)
         self.rule_ = decision_rule(
-            LogitPrior.from_counts(self.mix_.fed_prior(), tau=self._loss.absorbs),
+            self._training.trained_for(),
             shares,
             prior=self.prior,
             aim=aim,
@@ -317,24 +306,16 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError("sample_weight: all are zero; at least one row must count")
         return x[there], y[there], weight[there]
 
-    def _begin(self, classes: int) -> int:
-        if classes < 2:
+    def _begin(self) -> int:
+        """The seed, once there are classes to tell apart."""
+        if len(self.classes_) < 2:
             raise InputError(
                 f"y: one class only ({str(self.classes_[0])!r}); a classifier needs at least 2 classes"
             )
-        whole = isinstance(self.random_state, int | np.integer)
-        seed = (
-            int(self.random_state)  # type: ignore[arg-type]
-            if whole
-            else int(check_random_state(self.random_state).randint(2**31 - 1))
-        )
-        if seed < 0:
-            raise InputError(f"random_state: {seed}; a whole number of at least 0 is needed")
-        self._seed, self._generator = seed, torch.Generator().manual_seed(stream(seed, DRAWS))
-        return seed
+        return seed_of(self.random_state)
 
-    def _build(self, data: Tensor, rows: WeightedRows, counts: Tensor | None, seed: int) -> None:
-        classes = len(self.classes_)
+    def _build(self, data: Tensor, rows: WeightedRows, counts: Tensor | None, seed: int) -> RowTraining:
+        """A new network with a new mix and loss, for these rows."""
         given = self.method
         if self.criterion is not None:
             warnings.warn(
@@ -344,123 +325,18 @@ class MidmixClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 stacklevel=3,
             )
             given = (self.method, self.criterion)  # type: ignore[assignment]
-        self.mix_, self._loss = make(given, classes, counts)
+        classes = len(self.classes_)
+        self.mix_, loss = make(given, classes, counts)
         chosen = rows.repeated
         if chosen is None:
             chosen = rows.draw(torch.Generator().manual_seed(stream(seed, ORDER)))
         inputs = data.index_select(0, chosen)
-        self._trained_by = self._settings(inputs)
-        self.model_ = build(
-            self._trained_by.network, tuple(data.shape[1:]), classes, width=self._trained_by.width, seed=seed
-        )
-        fit_normalization(self.model_, inputs)
-        prepare_loss(self._loss, self.model_, classes, classifier=None, augmented=False, seed=seed)
-        self._optimizer: Optimizer = make_optimizer(self.model_, self._trained_by, [*self._loss.parameters()])
-
-    def _settings(self, inputs: Tensor) -> Settings:
-        """How to train on these rows: what is given, and the defaults of every run on such rows."""
-        network = None
-        if self.hidden is not None:
-            hidden: object = self.hidden
-            if not isinstance(hidden, Sequence) or not all(is_whole(width) and width > 0 for width in hidden):
-                raise InputError(
-                    f"hidden: {hidden!r}; whole numbers are needed, at least 1 unit in each layer"
-                )
-            network = "-".join(map(str, ("mlp", *self.hidden))) if len(self.hidden) else "linear"
-        if isinstance(self.batch_size, str):
-            raise InputError(f"batch_size: {self.batch_size!r}; give a number of rows, or None")
-        names = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "warmup_epochs")
-        given = {name: getattr(self, name) for name in names}
-        rows = Labelled(inputs, torch.zeros(len(inputs), dtype=torch.int64), ("",))
-        return Settings.for_rows(rows, network=network, **given)
-
-    # `training.Fit` takes whole runs: every row once an epoch, evaluated on a test split after it. Rows that count more
-    # than once, and calls that bring one epoch's rows at a time, are another loop.
-    def _train_epoch(
-        self,
-        data: Tensor,
-        labels: Tensor,
-        rows: WeightedRows,
-        settings: Settings,
-        schedule: LRScheduler | None,
-    ) -> float:
-        epoch, steps = len(self.loss_curve_), _steps(rows, settings)
-        drawn = rows.draw(torch.Generator().manual_seed(stream(self._seed, ORDER, epoch)))
-        self.model_.train()
-        self._loss.train()
-        divided = can_divide(self.model_, self.mix_)
-        pull_back = can_pull_back(self.model_, self.mix_, self._loss)
-        losses, rows_of = [], []
-        for step, (inputs, own) in enumerate(_batches(data, labels, drawn.tensor_split(steps))):
-            if "progress" in self._loss.needs:
-                self.mix_.observe(progress=min((epoch * steps + step) / (settings.epochs * steps), 1.0))
-            stepped, _ = mixed_step(
-                self.model_,
-                self.mix_,
-                inputs,
-                own,
-                self._loss,
-                divided=divided,
-                generator=self._generator,
-                pull_back=pull_back,
-            )
-            self._optimizer.zero_grad()
-            stepped.backward()
-            self._optimizer.step()
-            if schedule is not None:
-                schedule.step()
-            losses.append(stepped.loss.detach())
-            rows_of.append(len(own))
-        self.mix_.end_epoch()
-        self.model_.eval()
-        mean = float(torch.stack(losses).double() @ torch.tensor(rows_of).double()) / len(drawn)
-        if not math.isfinite(mean):
-            raise InputError(
-                f"loss: became {mean} in an epoch; lower the learning_rate ({settings.learning_rate:g}), or look for "
-                "features of extreme size"
-            )
-        return mean
-
-    @torch.inference_mode()
-    def _logits(self, data: Tensor) -> Tensor:
-        return torch.cat([self.model_(part) for part in torch.split(data, PREDICT_ROWS)])
-
-    def _balanced_scores(self, data: Tensor, labels: Tensor, rows: WeightedRows) -> tuple[float, float]:
-        """Accuracy and log-likelihood, each the mean over classes of its weighted mean in the class."""
-        logits = torch.cat([self._logits(data[part]) for part in torch.split(rows.index, PREDICT_ROWS)])
-        own = labels[rows.index]
-        logits = LogitPrior.from_counts(self.mix_.fed_prior(), tau=self._loss.absorbs).evidence(logits)
-        right = logits.argmax(1) == own
-        likelihood = logits.log_softmax(1).gather(1, own[:, None])[:, 0]
-        of_class = torch.bincount(own, rows.weight, len(self.classes_))
-        accuracy, mean_likelihood = (
-            (torch.bincount(own, rows.weight * row, len(self.classes_)) / of_class)[of_class > 0].mean()
-            for row in (right, likelihood)
-        )
-        return float(accuracy), float(mean_likelihood)
-
-
-@contextmanager
-def _attached(mix: Mix, model: nn.Module, loss: Loss) -> Iterator[None]:
-    """A mix on a model for as long as it trains, so that what is left is a plain network, to be kept and copied."""
-    mix.attach(model, loss=loss)
-    try:
-        yield
-    finally:
-        mix.remove()
-
-
-def _batches(data: Tensor, labels: Tensor, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and labels of these batches, many read at once."""
-    for first in range(0, len(batches), READ_BATCHES):
-        some = batches[first : first + READ_BATCHES]
-        index, sizes = torch.cat([*some]), [len(batch) for batch in some]
-        rows, own = data.index_select(0, index), labels.index_select(0, index)
-        yield from zip(torch.split(rows, sizes), torch.split(own, sizes), strict=True)
-
-
-def _steps(rows: WeightedRows, settings: Settings) -> int:
-    return math.ceil(rows.epoch / settings.batch_size)
+        settings = settings_of(self.get_params(deep=False), inputs)
+        self._training = RowTraining.begin(inputs, classes, self.mix_, loss, settings, seed)
+        self.model_ = self._training.model
+        self.loss_curve_: list[float] = []
+        self.validation_scores_: list[float] = []
+        return self._training
 
 
 def _tensor(features: NDArray[np.float32]) -> Tensor:
