@@ -72,4 +72,4 @@ def test_every_flag_is_one_of_the_command_line():
              "validation": 0.2, "settings": settings.as_dict()}  # fmt: skip
     names = {part[2:].replace("-", "_") for part in flags_of(about) if part.startswith("--")}
     known = {*SourceFlags().options(), *SplitFlags().options(), *TrainingFlags().options()}
-    assert names == known - {"channels_last"}
+    assert names == known - {"channels_last", "workers"}  # numbers do not depend on who decodes

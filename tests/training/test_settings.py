@@ -18,7 +18,8 @@ from midmix.training import Settings
     [
         ({"optimizer": "sdg"}, "unknown optimizer 'sdg': did you mean sgd?"),
         ({"precision": "fp31"}, "unknown precision 'fp31': did you mean fp"),
-        ({"augment": "crop-flp"}, "unknown augment 'crop-flp': did you mean crop-flip?"),
+        ({"augment": "crop-flp"}, "unknown augment 'crop-flp': did you mean crop-flip"),
+        ({"augment": "flip+random-resized-crop"}, "put it first, for it is done as images are decoded"),
         ({"augment": "crop-flip+cutuot"}, "unknown augment 'cutuot': did you mean cutout?"),
         ({"augment": "cutout+cutout"}, "augment: cutout+cutout names cutout twice"),
         ({"augment": "none+cutout"}, "augment: none+cutout names none beside others"),

@@ -98,7 +98,8 @@ def test_two_views_of_images(pictures, short, start):
     history = fit.run()
     assert torch.tensor(history[-1]["train_loss"]).isfinite()
     with pytest.raises(
-        InputError, match="noise is for features; crop-flip or autoaugment or cutout is for images"
+        InputError,
+        match=r"noise is for features; random-resized-crop or flip or crop-flip or .* is for images",
     ):
         start(pictures, replace(settings, augment="noise"), "erm")
 

@@ -97,6 +97,9 @@ class SourceFlags:
     skip_broken: Annotated[bool, Parameter(negative=())] = False
     "Go on without images that cannot be decoded, instead of stopping."
 
+    workers: Whole | None = None
+    "Processes that decode images which do not fit in memory; 0 for threads. [default: one a core, at most 8]"
+
     def options(self) -> dict[str, Any]:
         """Keywords of `midmix.data.load`."""
         named = {name: names_in(getattr(self, name)) for name in ("features", "keep", "exclude", "text")}
@@ -254,8 +257,8 @@ for images, 10 with --tune last:N or all]"
     "Batches whose gradients make one step. [default: 1]"
 
     augment: str | None = None
-    "crop-flip, autoaugment, cutout of images, or several like crop-flip+autoaugment+cutout; noise on features; or \
-none. [default: none for features, crop-flip for images]"
+    "crop-flip, random-resized-crop, flip, color-jitter, autoaugment, randaugment, cutout of images, or several like \
+crop-flip+autoaugment+cutout; noise on features; or none. [default: none for features, crop-flip for images]"
 
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     "Of arithmetic under autocast. [default: fp32]"

@@ -17,6 +17,7 @@ from midmix.models.tuning import ALL, HEAD
 from midmix.studies.interruption import interruptible
 from midmix.training import Settings, embedded
 from midmix.training.encoders import encoder_of
+from midmix.training.settings import CROP, parts_of
 
 
 def open_source(
@@ -31,7 +32,10 @@ def open_source(
             f"--tune {training['tune']}: is for a pretrained encoder; name one with --network, such as timm:NAME"
         )
     head = training["tune"] == HEAD
-    loaded = data.load(source, **reading_for(reading, encoder, lazy=head))
+    crops = CROP in parts_of(
+        training["augment"] or "none"
+    )  # of the photo, not of the square that it is scaled to
+    loaded = data.load(source, **reading_for(reading, encoder, lazy=head or crops))
     introduce(loaded, splits)
     if encoder is None or not head:
         return loaded, training
@@ -49,7 +53,7 @@ def encoder_for(training: dict[str, Any]) -> Encoder | None:
 def reading_for(reading: dict[str, Any], encoder: Encoder | None, *, lazy: bool) -> dict[str, Any]:
     """How to read a source: as is said, and images as the encoder wants them."""
     if encoder is None or not isinstance(encoder.inputs, ImageInputs):
-        return reading
+        return {**reading, "lazy": lazy and reading["image_size"] is not None}
     own = {**encoder.inputs.reading(), "lazy": lazy}
     if reading["image_size"] is not None:
         own |= {"image_size": reading["image_size"], "scaled_later": False}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from midmix.data.augment import crop_flip, cutout, jitter
 from midmix.data.autoaugment import autoaugment
+from midmix.data.crops import random_resized_crop
 from midmix.data.dataset import (
     Encoding,
     Inputs,
@@ -21,6 +22,7 @@ from midmix.data.hierarchy import Grouped, Hierarchy, load_grouped
 from midmix.data.load import from_arrays, load, place_of
 from midmix.data.long_tail import Profile, Ranks, long_tailed, profile_counts
 from midmix.data.options import Options
+from midmix.data.photographic import color_jitter, randaugment
 from midmix.data.readers import READERS, Place, Reader
 from midmix.data.redraw import Splits, redrawn
 from midmix.data.split import split_hash, validation_split
@@ -58,6 +60,7 @@ __all__ = [
     "ViewCount",
     "autoaugment",
     "check_views",
+    "color_jitter",
     "crop_flip",
     "cutout",
     "from_arrays",
@@ -70,6 +73,8 @@ __all__ = [
     "names_of",
     "place_of",
     "profile_counts",
+    "randaugment",
+    "random_resized_crop",
     "redrawn",
     "split_hash",
     "validation_split",

@@ -19,7 +19,7 @@ from midmix.errors import InputError, unknown
 from midmix.text import printable
 
 DEFAULT_TEST_FRACTION = 0.2
-LARGEST_SIDE = 8192
+LARGEST_SIDE, MOST_WORKERS = 8192, 256
 
 
 def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True) -> Source:
@@ -47,6 +47,10 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     if options.image_size is not None and options.image_size > LARGEST_SIDE:
         raise InputError(
             f"{name}: --image-size {options.image_size}: a side in pixels is at most {LARGEST_SIDE} (image_size=)"
+        )
+    if options.workers is not None and not 0 <= options.workers <= MOST_WORKERS:
+        raise InputError(
+            f"{name}: --workers {options.workers}: 0, for threads, to {MOST_WORKERS} processes decode images (workers=)"
         )
     if options.interpolation not in INTERPOLATIONS:
         raise unknown("interpolation", options.interpolation, INTERPOLATIONS)
@@ -124,6 +128,7 @@ def _open(
             scaling=None if options.image_size is None else Scaling(options.interpolation, options.crop),
             eager=eager,
             skip_broken=options.skip_broken,
+            workers=options.workers,
         )
         for one, part in zip(encoded, parts, strict=True)
     ]

@@ -106,8 +106,8 @@ def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
     return out
 
 
-def strengths(name: str, height: int, width: int) -> Tensor:
-    """An operation's strengths at the levels 0 … 9, for images of this size.
+def strengths(name: str, height: int, width: int, bins: int = 10) -> Tensor:
+    """An operation's strengths at the levels 0 … `bins` − 1, for images of this size.
 
     Shear as a share, rotation in degrees, translation in whole pixels, added to or taken from a factor of 1 for colour
     and light, bits that stay for posterize, a threshold for solarize; zeros for operations without one.
@@ -116,7 +116,7 @@ def strengths(name: str, height: int, width: int) -> Tensor:
         >>> strengths("rotate", 32, 32).tolist()[::3]
         [0.0, 10.0, 20.0, 30.0]
     """
-    level = torch.arange(10) / 9
+    level = torch.arange(bins) / (bins - 1)
     scale = {
         "shear_x": 0.3,
         "shear_y": 0.3,

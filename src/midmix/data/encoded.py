@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from midmix.data.crops import crop_box, scaled
 from midmix.text import printable
 
 if TYPE_CHECKING:
@@ -121,24 +125,37 @@ def decode(data: bytes, *, size: tuple[int, int] | None, scaling: Scaling = Scal
     Raises:
         ValueError: the bytes are not a whole image, or its pixels have no known range; the message says why.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
-    if not data:
-        raise ValueError("empty")
-    try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            wanted = None if size is None else size[::-1]  # Pillow has the width first
-            if wanted is not None:
-                image.draft("RGB", (math.ceil(wanted[0] / scaling.crop), math.ceil(wanted[1] / scaling.crop)))
-            rgb = _rgb(image)
-            if wanted is not None and (rgb.size != wanted or scaling.crop < 1):
-                method = Image.Resampling[scaling.interpolation.upper()]
-                rgb = ImageOps.fit(rgb, wanted, method=method, bleed=(1 - scaling.crop) / 2)
-            return np.asarray(rgb)
-    except UnidentifiedImageError:
-        raise ValueError("not an image") from None
-    except Exception as error:  # a decoder may raise anything for bytes that are not what they claim to be
-        raise ValueError(str(error) or type(error).__name__) from None
+    with _opened(data) as image:
+        wanted = None if size is None else size[::-1]  # Pillow has the width first
+        if wanted is not None:
+            image.draft("RGB", (math.ceil(wanted[0] / scaling.crop), math.ceil(wanted[1] / scaling.crop)))
+        rgb = _rgb(image)
+        if wanted is not None and (rgb.size != wanted or scaling.crop < 1):
+            method = Image.Resampling[scaling.interpolation.upper()]
+            rgb = ImageOps.fit(rgb, wanted, method=method, bleed=(1 - scaling.crop) / 2)
+        return np.asarray(rgb)
+
+
+def decode_part(data: bytes, *, size: tuple[int, int], draws: Sequence[float]) -> Tensor:
+    """A random part of one image, scaled to a height and width, `uint8 [3, H, W]`; which, `crop_box` says.
+
+    A JPEG whose part is at least twice the size is decoded at a half, a quarter or an eighth of its own.
+
+    Raises:
+        ValueError: as `decode` does.
+    """
+    with _opened(data) as image:
+        width, height = image.size
+        top, left, tall, wide = crop_box(height, width, draws)
+        times = next((n for n in (8, 4, 2) if tall >= n * size[0] and wide >= n * size[1]), 1)
+        if times > 1:
+            image.draft("RGB", (width // times, height // times))
+            times = round(width / image.width)  # only a JPEG is
+        box = (left // times, top // times, (left + wide) // times, (top + tall) // times)
+        pixels = np.array(_rgb(image).crop(box))
+    return scaled(torch.from_numpy(pixels)[None].permute(0, 3, 1, 2), size)[0]
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -147,17 +164,24 @@ def size_of(data: bytes) -> tuple[int, int]:
     Raises:
         ValueError: there is no readable header, or pixels have no known range; the message says why.
     """
+    with _opened(data) as image:
+        _check_range(image)
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image]:
+    """The image in these bytes; whatever goes wrong with it is a ValueError that says why."""
     from PIL import Image, UnidentifiedImageError
 
     if not data:
         raise ValueError("empty")
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            _check_range(image)
-            return image.height, image.width
+            yield image
     except UnidentifiedImageError:
         raise ValueError("not an image") from None
-    except Exception as error:  # as in `decode`
+    except Exception as error:  # a decoder may raise anything for bytes that are not what they claim to be
         raise ValueError(str(error) or type(error).__name__) from None
 
 

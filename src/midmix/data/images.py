@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -11,9 +11,11 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
+from midmix.data.crops import row_draws
 from midmix.data.dataset import Inputs
-from midmix.data.encoded import Encoded, Scaling, decode, size_of
+from midmix.data.encoded import Encoded, Scaling, decode, decode_part, size_of
 from midmix.data.labels import listing
 from midmix.errors import InputError
 
@@ -23,13 +25,14 @@ EAGER_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class LazyImages:
-    """Images that are decoded by a pool of threads when their rows are asked for.
+    """Images that are decoded when their rows are asked for: by a pool of threads, in training by processes ahead.
 
     Attributes:
         encoded: where the images are.
         rows: which of them these are, `int64 [N]`.
         size: height and width in pixels.
         scaling: how every image is brought to that size; None where they are of that size as they are.
+        workers: how many processes decode training rows; 0 for threads, None for as many as there are cores.
 
     Raises:
         InputError: when a row is read that cannot be decoded.
@@ -39,6 +42,7 @@ class LazyImages:
     rows: Tensor
     size: tuple[int, int]
     scaling: Scaling | None
+    workers: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,13 +55,37 @@ class LazyImages:
     def __getitem__(self, rows: Tensor) -> Tensor:
         chosen = self.rows[rows.cpu()]
         decoded = decode_all(self.encoded, chosen, size=self.size, scaling=self.scaling, rows_per_task=4)
-        if decoded.broken:
-            row, why = next(iter(decoded.broken.items()))
+        if decoded.sizes:
+            raise InputError(
+                f"{self.encoded.name(int(chosen[0]))}, …: {_differ({self.size, *decoded.sizes})}"
+            )
+        return self._whole(decoded.pixels, decoded.broken)
+
+    def parts(self, rows: Tensor, *, key: int, start: int) -> Tensor:
+        """A random part of each image as `crop_box` says, scaled to the size; `uint8 [B, 3, H, W]`.
+
+        Args:
+            rows: `[B]`.
+            key: of the stream of draws.
+            start: place of the first row in that stream; the others follow.
+        """
+        chosen, draws = self.rows[rows.cpu()], row_draws(key, start, len(rows)).tolist()
+        shape = len(rows), 3, *self.size
+        pixels = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+
+        def one(position: int, row: int) -> None:
+            pixels[position] = decode_part(self.encoded.read(row), size=self.size, draws=draws[position])
+
+        return self._whole(pixels, _for_each(chosen, one, 4))
+
+    def _whole(self, pixels: Tensor, broken: Mapping[int, str]) -> Tensor:
+        if broken:
+            row, why = next(iter(broken.items()))
             raise InputError(
                 f"{self.encoded.name(row)}: broken image ({why}); repair it, or leave out broken images "
                 "with --skip-broken (skip_broken=True), which decodes every image once before training"
             )
-        return decoded.pixels
+        return pixels
 
     @property
     def prepared_as(self) -> str:
@@ -136,11 +164,13 @@ def open_images(
     scaling: Scaling | None,
     eager: bool,
     skip_broken: bool,
+    workers: int | None = None,
 ) -> Opened:
     """Inputs of all images that can be read.
 
-    Eager images are all decoded here. Of lazy ones only the headers are read, unless broken images are to be
-    skipped, because only decoding a whole image tells that it is not broken.
+    Eager images are all decoded here. Lazy ones that are to be scaled are not looked at, and of others only the headers
+    are read, to see that they are of one size; unless broken images are to be skipped, because only decoding a whole
+    image tells that it is not broken.
 
     Raises:
         InputError: the images differ in size, and are not to be scaled.
@@ -150,7 +180,7 @@ def open_images(
         decoded = decode_all(encoded, rows, size=size, scaling=scaling)
         pixels, broken, sizes = decoded.pixels, decoded.broken, set(decoded.sizes)
     else:
-        pixels, sizes = None, set[tuple[int, int]]()
+        pixels, broken, sizes = None, {}, set[tuple[int, int]]()
 
         def look(_: int, row: int) -> None:
             data = encoded.read(row)
@@ -158,19 +188,24 @@ def open_images(
             if scaling is None and found != size:
                 sizes.add((found[0], found[1]))
 
-        broken = _for_each(rows, look, 64)
+        if scaling is None or skip_broken:
+            broken = _for_each(rows, look, 64)
     if sizes:
-        shown = ", ".join(f"{h}×{w}" for h, w in sorted({size, *sizes})[:4])
-        raise InputError(
-            f"{where}: the images differ in size ({shown}{', …' if len(sizes) > 3 else ''}, height × width); "
-            "give the side of a square in pixels with --image-size (image_size=), such as 64"
-        )
+        raise InputError(f"{where}: {_differ({size, *sizes})}")
     whole = torch.ones(len(encoded), dtype=torch.bool)
     whole[list(broken)] = False
     kept = whole.nonzero().squeeze(1)
     if pixels is not None:
         return Opened(pixels[kept] if broken else pixels, kept, broken)
-    return Opened(LazyImages(encoded, kept, size, scaling), kept, broken)
+    return Opened(LazyImages(encoded, kept, size, scaling, workers), kept, broken)
+
+
+def _differ(sizes: Set[tuple[int, int]]) -> str:
+    shown = ", ".join(f"{height}×{width}" for height, width in sorted(sizes)[:4])
+    return (
+        f"the images differ in size ({shown}{', …' if len(sizes) > 4 else ''}, height × width); "
+        "give the side of a square in pixels with --image-size (image_size=), such as 64"
+    )
 
 
 def _decoded(data: bytes, size: tuple[int, int], scaling: Scaling | None) -> np.ndarray:
@@ -209,8 +244,11 @@ def _for_each(rows: Tensor, do: Callable[[int, int], None], rows_per_task: int) 
                 broken[row] = str(error)
         return broken
 
+    starts = range(0, len(numbered), rows_per_task)
+    alone = get_worker_info() is not None  # one of several processes that decode
+    tasks: Iterable[dict[int, str]] = map(task, starts) if alone else _threads().map(task, starts)
     found: dict[int, str] = {}
-    for broken in _threads().map(task, range(0, len(numbered), rows_per_task)):
+    for broken in tasks:
         found.update(broken)
     return found
 

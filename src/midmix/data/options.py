@@ -27,6 +27,7 @@ class OptionKeywords(TypedDict, total=False):
     lazy: bool
     text: str | Sequence[str] | None
     skip_broken: bool
+    workers: int | None
     seed: int
     keep: str | Sequence[str] | None
     exclude: str | Sequence[str] | None
@@ -53,6 +54,8 @@ class Options:
         text: columns of texts, of which a text encoder makes features; those of a row are joined.
         lazy: whether images are decoded when they are asked for, however few they are.
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
+        workers: processes that decode images which do not fit in memory, in training; 0 for threads of this one; None
+            for as many as there are cores, eight at most, or threads where this process is one of several already.
         seed: draws the test split where the source has none. It is not the seed of a run: every run of a
             comparison sees the same test rows.
         keep: columns of a table that are taken though they look like ids or constants.
@@ -74,6 +77,7 @@ class Options:
     lazy: bool = False
     text: tuple[str, ...] | None = None
     skip_broken: bool = False
+    workers: int | None = None
     seed: int = 0
     keep: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
@@ -102,11 +106,12 @@ class Options:
         return cls(**given)
 
     def record(self) -> dict[str, Any]:
-        """The options as plain data, with which `of` makes the same ones.
+        """The options on which rows depend, as plain data, with which `of` makes the same ones.
 
         Example:
             >>> Options.of(**Options(features=("a", "b"), seed=3).record()) == Options(features=("a", "b"), seed=3)
             True
         """
-        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "known"}
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        del plain["known"], plain["workers"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from midmix.errors import InputError
 
+MOST_IMAGES, MOST_ROWS = 2_000, 20_000
+"""Rows that are decoded to know their mean and spread."""
+
 
 class Rows(Protocol):
     """Rows read in batches: a tensor, or anything that decodes the rows of an index tensor on access."""
@@ -63,7 +66,7 @@ class Normalize(nn.Module):
 
 
 def fit_normalization(
-    model: nn.Module, inputs: Rows, *, batch_size: int = 128, max_decoded: int = 20_000
+    model: nn.Module, inputs: Rows, *, batch_size: int = 128, max_decoded: int | None = None
 ) -> nn.Module:
     """Set the `Normalize` layer of `model` to the mean and standard deviation of training inputs.
 
@@ -76,8 +79,9 @@ def fit_normalization(
         inputs: training rows, `uint8 [N, C, H, W]` (scaled to 0..1 as `to_float` does), `float [N, D]`, or an
             object that decodes rows on access.
         batch_size: rows read at a time.
-        max_decoded: of rows that are decoded on access, so many at most are read, evenly spaced; a tensor's
-            rows are all read.
+        max_decoded: of rows that are decoded on access, so many at most are read, evenly spaced, 2,000 images or
+            20,000 of others where None; a tensor's rows are all read. Channels of 2,000 images have their mean within
+            .006 of that of all, where images' own means spread by .25, as widely as pixels do.
 
     Returns:
         `model`, its layer set in place.
@@ -91,6 +95,8 @@ def fit_normalization(
     layer = _layer(model)
     if len(inputs) == 0:
         raise InputError("inputs: no rows to fit the normalisation on; give at least one training row")
+    if max_decoded is None:
+        max_decoded = MOST_IMAGES if layer.mean.dim() == 3 else MOST_ROWS
     count, mean, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for batch in _batches(inputs, batch_size, max_decoded):
         values = _by_channel(batch, layer)

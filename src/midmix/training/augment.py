@@ -8,7 +8,17 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from midmix.data import Labelled, autoaugment, crop_flip, cutout, jitter
+from midmix.data import (
+    Labelled,
+    autoaugment,
+    color_jitter,
+    crop_flip,
+    cutout,
+    jitter,
+    randaugment,
+    random_resized_crop,
+)
+from midmix.data.images import LazyImages
 from midmix.errors import InputError
 from midmix.losses import Loss
 from midmix.mixing import Features, Mix
@@ -17,14 +27,14 @@ from midmix.mixing.site import Forward
 from midmix.models import Normalize, fit_normalization
 from midmix.training.predict import features_of
 from midmix.training.seeds import LOSS, stream
-from midmix.training.settings import AUGMENTATIONS, Settings, parts_of
+from midmix.training.settings import AUGMENTATIONS, CROP, Settings, parts_of
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """Batches as they are stored to batches of the same shape, drawn anew at each call."""
 
 
 def augmentation(settings: Settings, data: Labelled) -> Augmentation | None:
-    """The settings' augmentation of such rows; None for none. What it needs to know of the rows it counts here.
+    """The settings' augmentation of batches of such rows; None for none. What it needs to know of them it counts here.
 
     Several are done one after the other, in the order in which they are named. None looks at a label.
 
@@ -38,8 +48,20 @@ def augmentation(settings: Settings, data: Labelled) -> Augmentation | None:
             raise InputError(
                 f"augment: {name} is for {AUGMENTATIONS[name]}; {ours} is for {data.kind} (--augment), or none"
             )
-    steps = [_MAKERS[name](data) for name in names]
+    steps = [
+        _MAKERS[name](data) for name in names if name != CROP or not crops_while_decoding(settings, data)
+    ]
     return partial(_one_after_the_other, steps) if len(steps) > 1 else next(iter(steps), None)
+
+
+def crops_while_decoding(settings: Settings, data: Labelled) -> bool:
+    """Whether a random part of each image is cut out of its file's own pixels, before it is in a batch."""
+    return CROP in parts_of(settings.augment) and isinstance(data.inputs, LazyImages)
+
+
+def is_augmented(settings: Settings, data: Labelled) -> bool:
+    """Whether two inputs of a row differ."""
+    return augmentation(settings, data) is not None or crops_while_decoding(settings, data)
 
 
 def _one_after_the_other(steps: Sequence[Augmentation], rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -60,7 +82,11 @@ def _statistics(data: Labelled) -> Normalize:
 
 
 _MAKERS: dict[str, Callable[[Labelled], Augmentation]] = {
+    CROP: lambda data: random_resized_crop,
+    "flip": lambda data: partial(crop_flip, padding=0),
     "crop-flip": lambda data: crop_flip,
+    "color-jitter": lambda data: color_jitter,
+    "randaugment": lambda data: randaugment,
     "autoaugment": lambda data: autoaugment,
     "cutout": _cutout,
     "noise": lambda data: partial(jitter, deviation=_statistics(data).std),

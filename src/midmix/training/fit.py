@@ -22,12 +22,12 @@ from midmix.methods import Order, Shuffled
 from midmix.mixing import Features, Loss, Mix, RowLoss
 from midmix.mixing.context import as_loss
 from midmix.models import to_float
-from midmix.training.augment import augmentation, prepare_loss
-from midmix.training.batches import fetch, on_device
+from midmix.training.augment import augmentation, is_augmented, prepare_loss
+from midmix.training.batches import Batches, on_device
 from midmix.training.callback import UNWATCHED, Callback, StepInfo
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.history import LAST_PART, Epoch, epoch_record
-from midmix.training.predict import Predictions, features_of, predict
+from midmix.training.predict import Predictions, accuracy_of, features_of, predict
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
@@ -123,7 +123,7 @@ class Fit:
             self.model,
             len(split.train.classes),
             classifier=self.classifier,
-            augmented=self.augment is not None,
+            augmented=is_augmented(settings, split.train),
             seed=seed,
         )
         self.mix = mix.attach(self.model, loss=self.loss)
@@ -176,23 +176,27 @@ class Fit:
                 restore(self, state)
             self._saved = time.monotonic()
             data = on_device(self.split.train, self.device)
-            while self.epoch < self.settings.epochs:
-                self.model.train()
-                for _ in self._steps(data):
+            views = 2 if "views" in self.loss.needs else 1
+            pinned = self.device.type == "cuda"
+            with Batches(data, self.settings, seed=self.seed, views=views, pinned=pinned) as batches:
+                while self.epoch < self.settings.epochs:
+                    self.model.train()
+                    for _ in self._steps(data, batches):
+                        self._save_if_due()
+                    self._end_epoch()
                     self._save_if_due()
-                self._end_epoch()
-                self._save_if_due()
         return self.history
 
-    def _steps(self, data: Labelled) -> Iterator[None]:
+    def _steps(self, data: Labelled, stored: Batches) -> Iterator[None]:
         """The rest of the current epoch, a step at a time; yields where a checkpoint may be made."""
-        batches = self._order().tensor_split(self.steps)
-        ours = batches if self.world == 1 else [rows.tensor_split(self.world)[self.rank] for rows in batches]
+        order = self._order()
+        batches = torch.arange(len(order)).tensor_split(self.steps)  # places in the order
+        ours = batches if self.world == 1 else [part.tensor_split(self.world)[self.rank] for part in batches]
         started, seen = time.perf_counter(), 0
-        for rows, inputs in fetch(data, ours[self.step :]):
+        for rows, views in stored.of_epoch(self.epoch, order, ours[self.step :]):
             labels = data.labels[rows.to(data.labels.device)]
-            second = self._prepare(inputs) if "views" in self.loss.needs else None
-            self._train_step(self._prepare(inputs), labels, batches, second)
+            *others, inputs = map(self._prepare, views)
+            self._train_step(inputs, labels, batches, *others)
             self.step += 1
             seen += len(rows)
             last, updated = self.step == self.steps, self._updates(self.step)
@@ -324,9 +328,7 @@ class Fit:
         before_last_part = self.epoch <= (1 - LAST_PART) * epochs < self.epoch + every
         return epoch_record(
             epoch=self.epoch,
-            train_accuracy=self._predict(self.split.train).accuracy()
-            if before_last_part or self.epoch == epochs
-            else known,
+            train_accuracy=self._train_accuracy() if before_last_part or self.epoch == epochs else known,
             test=self._predict(self.split.test),
             validation=None if validation is None else self._predict(validation),
             counts=self.split.train.counts().tolist(),
@@ -346,6 +348,13 @@ class Fit:
         """The network's predictions after an epoch; no loss has yet shown what its last update did."""
         found = predict(self.model, data, classifier=self.classifier)
         if not (found.logits.isfinite().all() and found.features.isfinite().all()):
+            raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
+        return found
+
+    def _train_accuracy(self) -> float:
+        """That of all training rows, whose logits might not fit in memory together."""
+        found = accuracy_of(self.model, self.split.train)
+        if math.isnan(found):
             raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
         return found
 

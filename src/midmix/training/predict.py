@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.data import Inputs, Labelled, views_of
+from midmix.data.loading import in_order
 from midmix.data.texts import TextRows
 from midmix.mixing.site import Features, Forward
 from midmix.models import TextInputs, to_float
@@ -99,15 +101,29 @@ def predict_logits(
     Raises:
         InputError: for several views of rows that are not images.
     """
+    return torch.cat([*_by_batch(model, inputs, batch_size, views)])
+
+
+@torch.inference_mode()
+def accuracy_of(model: nn.Module, data: Labelled) -> float:
+    """Share of rows whose largest logit is the label's, of which nothing is kept; NaN where a logit is not finite."""
+    hits, start = 0, 0
+    for logits in _by_batch(model, data.inputs, None, 1):
+        if not bool(logits.isfinite().all()):
+            return math.nan
+        labels = data.labels[start : start + len(logits)].cpu()
+        hits, start = hits + int((logits.argmax(1) == labels).sum()), start + len(logits)
+    return hits / len(data)
+
+
+def _by_batch(model: nn.Module, inputs: Inputs, batch_size: int | None, views: int) -> Iterator[Tensor]:
+    """The model's logits, a batch at a time, which is decoded while the one before is run."""
     device, inputs = next(model.parameters()).device, as_tokens(model, inputs)
-    logits = []
+    at_once = batch_size or (IMAGES if device.type == "cpu" and len(inputs.shape) == 4 else ROWS)
     with _in_evaluation_mode(model):
-        at_once = batch_size or (IMAGES if device.type == "cpu" and len(inputs.shape) == 4 else ROWS)
-        for start in range(0, len(inputs), at_once):
-            rows = torch.arange(start, min(start + at_once, len(inputs)))
-            stored = inputs[rows].to(device)
-            logits.append(torch.stack([_logits(model, view) for view in views_of(stored, views)]).mean(0))
-    return torch.cat(logits)
+        for stored in in_order(inputs, at_once):
+            shown = views_of(stored.to(device), views)
+            yield torch.stack([_logits(model, view) for view in shown]).mean(0)
 
 
 def _logits(model: nn.Module, stored: Tensor) -> Tensor:

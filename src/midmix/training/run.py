@@ -12,7 +12,7 @@ from midmix.data import Hierarchy, Ranks, Source, Splits
 from midmix.errors import InputError
 from midmix.methods import Method
 from midmix.registry import Code, code_of
-from midmix.training.augment import augmentation, prepare_loss
+from midmix.training.augment import is_augmented, prepare_loss
 from midmix.training.baseline import check_baseline
 from midmix.training.encoders import encoder_record
 from midmix.training.identity import groups_digest, names_digest, rows_digest
@@ -135,7 +135,7 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
     """
     split = runs[0].split(source)
     num_classes = len(split.train.classes)
-    augmented = augmentation(runs[0].settings, split.train) is not None
+    augmented = is_augmented(runs[0].settings, split.train)
     for run in runs:
         if run.method.needs_validation and split.validation is None:
             raise InputError(

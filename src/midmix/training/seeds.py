@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-ORDER, DRAWS, TORCH, LOSS, TEST_ROWS = 0, 1, 1000, 2000, 3000
+ORDER, DRAWS, TORCH, LOSS, TEST_ROWS, PARTS = 0, 1, 1000, 2000, 3000, 4000
 """Streams: the order of rows (with the epoch), the draws of a process (plus its rank), torch's own (plus its rank), the
-first weights of what a loss learns, and the test rows of a source that has no test split of its own."""
+first weights of what a loss learns, the test rows of a source that has no test split of its own, and which part of an
+image is seen (with the epoch and the view)."""
 
 
 def stream(seed: int, *parts: int) -> int:

@@ -17,7 +17,17 @@ from midmix.registry import is_reference
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
 EVALUATIONS = 25  # of a training that has as many epochs, unless it is told otherwise
-AUGMENTATIONS = {"crop-flip": "images", "autoaugment": "images", "cutout": "images", "noise": "features"}
+CROP = "random-resized-crop"
+AUGMENTATIONS = {
+    CROP: "images",
+    "flip": "images",
+    "crop-flip": "images",
+    "color-jitter": "images",
+    "autoaugment": "images",
+    "randaugment": "images",
+    "cutout": "images",
+    "noise": "features",
+}
 """What rows each is for."""
 LARGEST = 3e38
 """What weights, of 32 bits, can be multiplied by."""
@@ -43,7 +53,9 @@ class Settings:
         warmup_epochs: epochs in which the rate rises linearly; may be a fraction.
         accumulate: batches whose gradients make one step.
         augment: for images "crop-flip" (random crop after padding by 4, horizontal flip), "autoaugment" (the policy
-            of CIFAR-10), "cutout" (a square of half the side), or several in their order,
+            of CIFAR-10), "cutout" (a square of half the side), "random-resized-crop" (a random part, of the file's own
+            pixels where images are decoded as they are needed; the first), "flip", "color-jitter" (brightness,
+            contrast and saturation by up to 0.4), "randaugment" (2 operations at 9 of 30), or several in their order,
             "crop-flip+autoaugment+cutout"; for features "noise" (a tenth of their standard deviation); or "none".
         precision: "fp32", or "bf16" or "fp16" under autocast.
         channels_last: memory format of images; faster on most processors.
@@ -173,6 +185,10 @@ def parts_of(augment: str) -> tuple[str, ...]:
             raise unknown("augment", name, [*AUGMENTATIONS, "none"])
         if names.count(name) > 1:
             raise InputError(f"augment: {augment} names {name} twice; once is enough")
+        if name == CROP != names[0]:
+            raise InputError(
+                f"augment: {augment} has {CROP} after others; put it first, for it is done as images are decoded"
+            )
     return names
 
 
