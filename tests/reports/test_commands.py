@@ -67,7 +67,7 @@ def test_every_flag_is_one_of_the_command_line():
     )  # fmt: skip
     reading = {"label": "a", "features": ["b"], "image": "c", "test_fraction": 0.3, "image_size": 8,
                "skip_broken": True, "keep": ["d"], "exclude": ["e"], "prepare": True,
-               "text": ["f"]}  # fmt: skip
+               "text": ["f"], "list": "/g", "list_test": "/h", "root": "/i"}  # fmt: skip
     about = {"reading": reading, "imbalance": 2.0, "profile": "step", "ranks": "fixed", "splits": "fixed",
              "validation": 0.2, "settings": settings.as_dict()}  # fmt: skip
     names = {part[2:].replace("-", "_") for part in flags_of(about) if part.startswith("--")}

@@ -12,6 +12,7 @@ from cyclopts import CoercionError, Group, Parameter, Token
 
 from midmix.data import ViewCount
 from midmix.errors import InputError
+from midmix.training.published import recipe
 
 DATA = Group("Data", sort_key=1)
 SPLIT = Group("Split", sort_key=2)
@@ -96,6 +97,16 @@ class SourceFlags:
 
     skip_broken: Annotated[bool, Parameter(negative=())] = False
     "Go on without images that cannot be decoded, instead of stopping."
+
+    list: str | None = None
+    "Of a published split, such as imagenet-lt, the list of its training images: a path and a label a line. \
+[default: its usual name in --root]"
+
+    list_test: str | None = None
+    "The list of test images. [default: as --list; without, a share of the training images]"
+
+    root: str | None = None
+    "Folder from which the paths in lists are. [default: the list's own]"
 
     workers: Whole | None = None
     "Processes that decode images which do not fit in memory; 0 for threads. [default: one a core, at most 8]"
@@ -272,6 +283,13 @@ crop-flip+autoaugment+cutout; noise on features; or none. [default: none for fea
     evaluate_every: Whole | None = None
     "Epochs between evaluations. [default: 1]"
 
+    recipe: str | None = None
+    "Settings of a paper for what is not said otherwise: imagenet-lt-resnet50, inaturalist-2018-resnet50, \
+cifar10-lt-resnet32, cifar100-lt-resnet32."
+
     def options(self) -> dict[str, Any]:
         """Keywords of `midmix.training.Settings.for_rows`."""
-        return asdict(self)
+        given = asdict(self)
+        if (name := given.pop("recipe")) is None:
+            return given
+        return {**given, **{key: value for key, value in recipe(name).items() if given[key] is None}}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from midmix.data import images
 from midmix.data.dataset import Inputs, Labelled, RawSource, RawSplit, Source
-from midmix.data.encoded import INTERPOLATIONS, Scaling
+from midmix.data.encoded import INTERPOLATIONS, ListedImages, Scaling
 from midmix.data.labels import encode, listing
 from midmix.data.options import Options
 from midmix.data.split import validation_split
@@ -37,6 +37,10 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
     if (options.keep or options.exclude) and not train.table:
         raise InputError(
             f"{name}: has no columns to choose among; leave out --keep and --exclude (keep=, exclude=)"
+        )
+    if (options.list or options.list_test or options.root) and not isinstance(train.rows, ListedImages):
+        raise InputError(
+            f"{name}: is no list of images; leave out --list, --list-test and --root (list=, list_test=, root=)"
         )
     if options.text and not isinstance(train.rows, TextColumn):
         raise InputError(f"{name}: has no columns of text; leave out --text (text=)")

@@ -84,6 +84,36 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class ListedImages:
+    """Images in files of a list, which may be of millions: their names stand in Arrow's memory, and are no objects.
+
+    Attributes:
+        root: the folder from which their paths are.
+        paths: of each.
+    """
+
+    root: Path
+    paths: pa.StringArray
+
+    @classmethod
+    def of(cls, root: Path, paths: Sequence[str]) -> ListedImages:
+        """Those of a list."""
+        import pyarrow as pa
+
+        return cls(root, pa.array(paths, pa.large_string()))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, row: int) -> str:
+        return printable(self.paths[row].as_py())
+
+    def read(self, row: int) -> bytes:
+        path: str = self.paths[row].as_py()
+        return (self.root / path).read_bytes()
+
+
+@dataclass(frozen=True)
 class ImageColumn:
     """Images in an Arrow column, as bytes or in the Hub's layout, a struct of `bytes` and `path`.
 

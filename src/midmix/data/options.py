@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from midmix.data.tables.column import TableColumn
 from midmix.errors import unknown
 
 _COLUMNS = ("features", "keep", "exclude", "text")
+_PATHS = ("list", "list_test", "root")
 
 
 class OptionKeywords(TypedDict, total=False):
@@ -28,6 +30,9 @@ class OptionKeywords(TypedDict, total=False):
     text: str | Sequence[str] | None
     skip_broken: bool
     workers: int | None
+    list: str | None
+    list_test: str | None
+    root: str | None
     seed: int
     keep: str | Sequence[str] | None
     exclude: str | Sequence[str] | None
@@ -56,6 +61,8 @@ class Options:
         skip_broken: leave out images that cannot be decoded, and note how many, instead of stopping.
         workers: processes that decode images which do not fit in memory, in training; 0 for threads of this one; None
             for as many as there are cores, eight at most, or threads where this process is one of several already.
+        list, list_test: of a published split, its lists of training and test images; `list_test` of any list.
+        root: the folder from which a list's paths are; `None` is the list's own.
         seed: draws the test split where the source has none. It is not the seed of a run: every run of a
             comparison sees the same test rows.
         keep: columns of a table that are taken though they look like ids or constants.
@@ -78,6 +85,9 @@ class Options:
     text: tuple[str, ...] | None = None
     skip_broken: bool = False
     workers: int | None = None
+    list: str | None = None
+    list_test: str | None = None
+    root: str | None = None
     seed: int = 0
     keep: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
@@ -114,4 +124,7 @@ class Options:
         """
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         del plain["known"], plain["workers"]
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        for name in _PATHS:
+            if plain[name] is not None:
+                plain[name] = str(Path(plain[name]).expanduser().resolve())
+        return {name: [*value] if isinstance(value, tuple) else value for name, value in plain.items()}
