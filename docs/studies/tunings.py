@@ -21,10 +21,10 @@ from midmix import data
 from midmix.methods import Method, parse_methods
 from midmix.reports import health_of, markdown_table, read_comparison, summarise, tested_runs
 from midmix.reports.columns import Column
-from midmix.studies import search as searching
 from midmix.studies.compare import Classify, collect
 from midmix.studies.options import RunnerOptions
 from midmix.studies.runner import run_all, settle
+from midmix.studies.search import FOLDS, search
 from midmix.training.run import Run
 from midmix.training.settings import Settings
 from midmix.training.tuned import Tuned
@@ -34,7 +34,6 @@ METHODS = (
     "balanced-am-mixup:beta=0+balanced_softmax,balanced-midpoint+balanced_softmax,"
     "erm+balanced_softmax >> discriminant,discriminant,logistic,ridge,lda"
 )
-STREAM = searching._SEARCH
 MEASURES = ("balanced_accuracy", "many", "medium", "few", "nll", "ece")
 
 
@@ -70,11 +69,10 @@ def main() -> None:
     options = RunnerOptions(jobs=1, say=lambda line: None)
     chosen = []
     for seed in range(given.seeds):
-        searching._SEARCH = STREAM + seed  # this seed's folds and draws
         template = Run(methods[0], seed, settings, given.imbalance, "exp", 0.0, ranks="drawn")
         first = [replace(template, method=method) for method in methods]
-        settle(Classify(source), replace(template, tuned=Tuned(given.search, searching.FOLDS)), given.out)
-        tuned = searching.search(template, first, source, given.search, given.out, options)
+        settle(Classify(source), replace(template, tuned=Tuned(given.search, FOLDS)), given.out)
+        tuned = search(template, first, source, given.search, given.out, options)
         run_all(
             Classify(source),
             [replace(run, tuned=tuned[str(run.method)]) for run in first],

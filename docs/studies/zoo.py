@@ -144,7 +144,10 @@ def main() -> None:
     given = parser.parse_args()
     source = data.load(given.source, label=given.label)
     kinds = lines(contrast=given.contrast, baselines=tuple(given.baselines), mixed=tuple(given.mixes))
-    kinds = {kind: texts for kind, texts in kinds.items() if given.kinds is None or kind in given.kinds}
+    if given.kinds is not None:
+        kinds = {kind: texts for kind, texts in kinds.items() if kind in given.kinds}
+        first = [text for text in [given.baseline] if not any(text in texts for texts in kinds.values())]
+        kinds = {"Baseline": first, **kinds} if first else kinds
     wanted = {"epochs": given.epochs, "batch_size": given.batch_size, "augment": given.augment}
     settings = Settings.for_rows(source.train, **wanted)
     settings = Settings(**{**settings.as_dict(), "evaluate_every": max(9 * settings.epochs // 10, 1)})

@@ -146,11 +146,15 @@ def test_evaluate_says_what_training_said(midmix, trained, table):
     assert "balanced" in outcome.out
 
 
-def test_methods_lists_every_recipe_and_criterion(midmix):
+def test_methods_lists_every_recipe_and_criterion(midmix, monkeypatch):
     from midmix import losses, recipes
+    from midmix.cli.console import console
 
+    monkeypatch.setattr(console, "_width", 80)
     outcome = midmix("methods")
     assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "arXiv 1905.04899; alpha=1.0, per_row=False" in outcome.out
     for name in (*recipes(), *losses.losses()):
         assert name in outcome.out
 

@@ -62,6 +62,7 @@ ASSIGNMENTS: dict[str, Make] = {
     },
     "am-mixup, class-balanced accuracy": named("am-mixup", balanced_accuracy=True),
     "am-mixup, accuracy of the last epoch": named("am-mixup", accuracy="epoch"),
+    "am-mixup, accuracy of held-out rows": named("am-mixup", accuracy="validation"),
     "am-mixup, accuracy given": named("am-mixup", accuracy="given"),
     "mixup, a λ for each row": named("mixup", per_row=True),
     "mixup, hardly ever mixed": named("mixup", alpha=1e-3),

@@ -55,6 +55,17 @@ def test_resize_mix_has_the_published_box_where_it_asks_for_the_same_share(value
         assert own.float().mean().item() == pytest.approx(realised, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (7, 5), (1, 3), (9,)], ids=str)
+def test_a_batchs_one_box_is_the_box_of_a_row_to_the_bit(size, generator):
+    """On a processor it is worked out in numbers, elsewhere in tensors."""
+    sizes, features = torch.Size(size), torch.zeros(2, 3, *size)
+    for share in (0.0, 0.25, 0.75, 1.0, *torch.rand(300, generator=generator).tolist()):
+        asked, seed = torch.tensor([share, share]), int(torch.randint(2**31, (), generator=generator))
+        found = Box().lay(features, asked, torch.Generator().manual_seed(seed))
+        centres = torch.rand(1, len(size), generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(found, box(sizes, asked[:1], (centres * torch.tensor(size)).long()))
+
+
 @pytest.mark.parametrize("size", [(8, 8), (5, 9), (7,), (3, 4, 6)], ids=str)
 def test_a_box_as_a_slice_is_the_box_as_a_mask_with_its_slopes(size, generator):
     part, partner = Box(), torch.tensor([2, 0, 0, 1])
@@ -242,7 +253,7 @@ def test_a_share_of_the_batches_is_mixed_and_the_others_show_clean_logits(genera
     [
         (
             lambda: midmix.recipe("resize-mix", 4).plan(Y, inputs=torch.zeros(7, 5)),
-            r"resize-mix: rows of shape \(5,\) cannot be made smaller; images \[B, C, H, W\] are needed",
+            r"mask: rows of shape \(5,\) cannot be made smaller; images \[B, C, H, W\] are needed",
         ),
         (lambda: midmix.recipe("cutmix", 4).plan(Y).apply(torch.zeros(7, 5)), "its mask is not laid yet"),
         (lambda: midmix.recipe("cutmix", 4).plan(Y).loss(torch.zeros(7, 4)), "its mask is not laid yet"),

@@ -180,6 +180,19 @@ def test_given_accuracy_looks_at_no_logits(generator):
     assert float(ratio.accuracy) == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize(("balanced", "accuracy"), [(False, 0.75), (True, 0.5)])
+def test_held_out_accuracy_looks_at_no_training_row(balanced, accuracy, generator):
+    ratio = AccuracyRatio(num_classes=4, accuracy="validation", balanced=balanced)
+    assert ratio.needs_validation
+    assert not ratio.needs_clean_logits
+    for _ in range(2):  # the last held-out rows alone count
+        ratio.observe(*batch(generator))
+        ratio.end_epoch()
+        ratio.observe_validation(torch.eye(4)[[0, 0, 0, 0]], torch.tensor([0, 0, 0, 1]))
+        assert float(ratio.accuracy) == pytest.approx(accuracy)
+    assert float(ratio.value) == pytest.approx(math.exp(-0.67 * accuracy))
+
+
 def test_no_rows_leave_the_accuracy_as_it_is(generator):
     ratio = AccuracyRatio()
     ratio.observe(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))

@@ -321,6 +321,13 @@ def test_no_seed_is_refused_before_anything_is_made(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("method", ["resize-mix", "resize-mix:site=features"])
+def test_a_mask_that_cannot_be_laid_on_the_rows_is_refused_before_anything_is_made(method, run, tmp_path):
+    with pytest.raises(InputError, match=rf"^{method}: mask: rows of shape \(6,\) cannot be made smaller"):
+        run(tmp_path / "out", ("erm", method))
+    assert not (tmp_path / "out").exists()
+
+
 def test_where_every_run_diverges_there_is_no_table(run, short, tmp_path):
     wild = replace(short, learning_rate=1e20, epochs=20, momentum=0.0)
     with pytest.raises(

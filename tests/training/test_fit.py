@@ -12,13 +12,17 @@ from torch import Tensor
 
 from midmix.data import Source
 from midmix.errors import InputError
+from midmix.methods import Method
 from midmix.mixing import Plan
 from midmix.mixing.context import as_loss
 from midmix.mixing.recipes import CORE
 from midmix.models import build, fit_normalization
 from midmix.training import StepInfo
+from midmix.training.history import read_history
+from midmix.training.run import Run
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import stream
+from midmix.training.train import train_run
 
 
 def plain_loop(source: Source, settings) -> torch.nn.Module:
@@ -187,3 +191,19 @@ def test_one_row_left_over_makes_no_batch_of_one(short, blobs, start):
 def test_two_seeds_share_nostream():
     streams = {stream(seed, *rest) for seed in range(100) for rest in [(0, 0), (0, 1), (1,), (2,), (1000,)]}
     assert len({stream % 2**32 for stream in streams}) == 500, "generators look at the lower half only"
+
+
+def test_a_ratio_may_follow_rows_that_are_held_out(blobs, short, tmp_path):
+    """λ of an epoch is that of the validation rows' accuracy after the epoch before it."""
+    run = Run(Method.parse("am-mixup:accuracy=validation"), 0, replace(short, epochs=4), validation=0.3)
+    train_run(run, blobs, tmp_path)
+    history = read_history(tmp_path / "history.parquet")
+    seen = history["validation_accuracy"].to_numpy()
+    expected = [1.0, *(math.exp(-0.67 * float(value)) for value in seen[:-1])]
+    assert history["ratio"].tolist() == pytest.approx(expected, rel=1e-6)
+    assert min(expected) < 1
+
+
+def test_a_ratio_that_follows_held_out_rows_needs_some(blobs, short, start):
+    with pytest.raises(InputError, match=r"accuracy: validation, and no rows are held out; .*--validation"):
+        start(blobs, short, "am-mixup:accuracy=validation")

@@ -71,7 +71,7 @@ def test_none_stands_for_the_kinds_default():
         ("mixup:alpha=-1", "alpha: -1 must be above 0"),
         ("mixup:clean_weight=-1", "clean_weight: -1 must be 0 or more"),
         ("am-mixup:accuracy=lst", "unknown accuracy 'lst'"),
-        ("am-mixup:accuracy=given", "use accuracy=running or accuracy=epoch"),
+        ("am-mixup:accuracy=given", "use accuracy=running, epoch or validation"),
         (
             "am-mixup+balanced_sofmax",
             "unknown loss, order or head 'balanced_sofmax': did you mean balanced_softmax",

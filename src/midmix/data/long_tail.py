@@ -25,7 +25,7 @@ def profile_counts(
     """Rows of each class in a long-tailed profile with `n_max` rows in the largest class.
 
     - `exp`:  `n_c = floor(n_max · ratio^(-c / (C-1)))`, from `n_max` down to `n_max / ratio`
-      (Cui et al. 2019, Class-Balanced Loss, section 5.1).
+      (Cui et al. 2019, Class-Balanced Loss).
     - `step`: the first `C - C//2` classes have `n_max` rows, the other `C//2` have `floor(n_max / ratio)`
       (Buda et al. 2018).
 

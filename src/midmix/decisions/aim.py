@@ -154,7 +154,7 @@ class BalancedAccuracy(ClasswiseAim):
 
 @dataclass(frozen=True)
 class Costs(Aim):
-    """Least expected cost: `argmin_j Σ_i p_i cost_ij` (Elkan 2001, IJCAI, equation 1).
+    """Least expected cost: `argmin_j Σ_i p_i cost_ij` (Elkan 2001, IJCAI).
 
     Args:
         matrix: `cost[i][j]`, of deciding j where i is true; any unit, gains are negative.

@@ -24,7 +24,7 @@ _BIAS = 30.0  # nats
 class Calibration:
     """`evidence / temperature + bias`: what a head says of the classes, made to mean what it says.
 
-    The temperature (Guo et al. 2017, arXiv 1706.04599, section 4.2) divides the evidence `log p(x | c)` and not the
+    The temperature (Guo et al. 2017, arXiv 1706.04599) divides the evidence `log p(x | c)` and not the
     prior, which is known: an affine map of log-likelihood ratios (Brümmer & du Preez 2006, Computer Speech & Language
     20). So one calibration serves every stated prior, and as evidence fades the posterior becomes the prior.
 

@@ -57,7 +57,7 @@ def shot_groups(counts: Tensor | Sequence[int]) -> ShotGroups:
     first and last `round(C / 3)` are many and few, the rest is medium. Classes of equal count stay together:
     a cut among them moves to the nearer end of them, of two as near to the one that makes many or few smaller.
     Source of the thresholds: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World",
-    CVPR 2019, section 4.
+    CVPR 2019.
 
     Args:
         counts: `[C]`, training rows a class (0 is allowed).

@@ -54,7 +54,7 @@ def class_uniformity(features: Tensor, labels: Tensor) -> Estimate:
 
     The largest value there is, `√(2C/(C-1))`, belongs to a regular simplex (needs `D ≥ C-1`). Not to be
     confused with `uniformity_wi`, which is over rows and lower when better. NaN with one class: it has no
-    pair. Source: the inter-class uniformity of Li et al., CVPR 2022, section 3.
+    pair. Source: the inter-class uniformity of Li et al., CVPR 2022.
 
     Args:
         features: `[N, D]`, any float dtype; sums are float64.
@@ -78,7 +78,7 @@ def neighborhood_uniformity(features: Tensor, labels: Tensor, k: int = 1) -> Est
 
     `1/C Σ_a 1/k Σ_{b ∈ k nearest of a} ‖μ_a - μ_b‖₂`: it falls when a few classes collapse onto one another,
     where the mean over all pairs hardly moves. With fewer than `k` other classes all of them count. NaN with
-    one class. Source: Li et al., CVPR 2022, section 3.
+    one class. Source: Li et al., CVPR 2022.
 
     Args:
         features: `[N, D]`, any float dtype; sums are float64.

@@ -78,7 +78,7 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliabil
     """Count, mean confidence and accuracy in equal-width bins of the top softmax probability.
 
     Perfect calibration is `accuracy == confidence` in every bin. Source: Guo, Pleiss, Sun & Weinberger,
-    "On Calibration of Modern Neural Networks", ICML 2017, section 2.
+    "On Calibration of Modern Neural Networks", ICML 2017.
 
     Args:
         logits: `[N, C]`, any float dtype.
@@ -102,7 +102,7 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliabil
 def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
     """`Σ_b n_b / N · |accuracy_b - confidence_b|` over the bins of the top label; in [0, 1], lower is better.
 
-    Source: Guo et al., ICML 2017, eq. 3. Arguments and errors as in `reliability_bins`.
+    Source: Guo et al., ICML 2017. Arguments and errors as in `reliability_bins`.
 
     Example:
         >>> logits = torch.tensor([[0.0, 3.0], [0.0, 3.0], [4.0, 0.0]])
@@ -143,7 +143,7 @@ def classwise_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) 
     """`1/C Σ_c Σ_b n_cb / N · |share_cb - probability_cb|`: the calibration error of every class's own probability.
 
     Rows are put into equal-width bins of p_c; a bin's share is that of rows of class c. Source: Kull et al.,
-    NeurIPS 2019 (arXiv 1910.12656), section 2. Arguments and errors as in `reliability_bins`.
+    NeurIPS 2019 (arXiv 1910.12656). Arguments and errors as in `reliability_bins`.
 
     Example:
         >>> classwise_calibration_error(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))  # .5 where .75 and .25 are so

@@ -30,7 +30,7 @@ def uniformity_wi(
 
     0 when all rows are one point, and not below `-4t`. Labels play no part; they may be given so that every
     measure is called alike. Not to be confused with `class_uniformity`, which is over class centres and higher
-    when better. NaN with one row. Source: Wang & Isola, ICML 2020, eq. 5.
+    when better. NaN with one row. Source: Wang & Isola, ICML 2020.
 
     Args:
         features: `[N, D]`, any float dtype; sums are float64.

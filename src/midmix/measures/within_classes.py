@@ -23,7 +23,7 @@ def alignment(features: Tensor, labels: Tensor, *, max_rows: int | None = None, 
     All `|F_c|²` ordered pairs count, each row paired with itself included: the zero diagonal. A class of n
     rows thus reads `(n-1)/n` of the mean over distinct pairs, and a class of one row reads 0; mind it where
     classes are small. Source: the intra-class alignment of Li et al., "Targeted Supervised Contrastive
-    Learning for Long-Tailed Recognition", CVPR 2022, section 3.
+    Learning for Long-Tailed Recognition", CVPR 2022.
 
     Args:
         features: `[N, D]`, any float dtype; sums are float64.
@@ -54,7 +54,7 @@ def alignment_wi(
     Positive pairs are the pairs of two different rows of one class, all alike: a class weighs by its number
     of pairs. (`per_class` has each class's own mean; NaN where a class has no pair, as is the whole where no
     class has one.) Source: Wang & Isola, "Understanding Contrastive Representation Learning through Alignment
-    and Uniformity on the Hypersphere", ICML 2020, eq. 4.
+    and Uniformity on the Hypersphere", ICML 2020.
 
     At α = 2 no pairs are formed: `mean ‖u_a - u_b‖² = 2/(n-1) Σ_a ‖u_a - ū‖²`, exact for any number of rows.
 

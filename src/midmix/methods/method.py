@@ -130,7 +130,8 @@ class Method:
         options = self.mix.as_dict()
         if options.get("accuracy") == "given":
             raise InputError(
-                f"{self.mix}: a method is told no accuracy, and λ would stay 1; use accuracy=running or accuracy=epoch"
+                f"{self.mix}: a method is told no accuracy, and λ would stay 1; "
+                "use accuracy=running, epoch or validation"
             )
         check_options(self.mix.name, options, recipe_options(self.mix.name))  # its own are no options
         return recipe(self.mix.name, num_classes, **{"class_counts": class_counts, **options})

@@ -281,6 +281,15 @@ class Mix(nn.Module):
         else:
             raise InputError("observe: give either clean logits and labels, or accuracy=, or progress=")
 
+    def observe_validation(self, logits: Tensor, labels: Tensor) -> None:
+        """Shows the ratio the logits `[N, C]` and labels `[N]` of rows that are not trained on, after an epoch."""
+        self.ratio.observe_validation(logits, labels)
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether it wants to see held-out rows after every epoch: `observe_validation`."""
+        return self.ratio.needs_validation
+
     @property
     def needs_clean_logits(self) -> bool:
         """Whether it wants to see every batch's clean logits."""
@@ -340,6 +349,15 @@ class Mix(nn.Module):
         self._sites = len(sites)
         parameter = next(model.parameters(), None)
         return self if parameter is None else self.to(parameter.device)
+
+    def check_rows(self, shape: Sequence[int]) -> None:
+        """Sees that its mask, if it has one, can be laid on what enters a network for rows of this shape.
+
+        Raises:
+            InputError: where it cannot. Of a hidden layer nothing is known before it runs.
+        """
+        if self.mask is not None and isinstance(self.site, Input | Features):
+            self.mask.check(shape if isinstance(self.site, Input) else shape[:1])
 
     def fed_prior(self) -> Tensor:
         """Shares `[C]` of the classes among all targets that the loss has been given, those of a clean term too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,10 @@ from midmix.mixing.counts import DecayedCounts, batch_counts
 from midmix.mixing.curve import Curve, ExponentialCurve
 from midmix.mixing.random import symmetric_beta, uniform
 
+Accuracy = Literal["running", "epoch", "validation", "given"]
+"""Which accuracy λ follows: see `AccuracyRatio`."""
+ACCURACIES: tuple[str, ...] = get_args(Accuracy)
+
 
 class Ratio(nn.Module):
     """Draws `weight [B]`, each row's own share λ. Its state is in buffers, so it is saved, moved and resumed.
@@ -20,10 +24,12 @@ class Ratio(nn.Module):
         needs_clean_logits: whether it wants to see every batch's clean logits (`observe`).
         needs: "counts" where λ depends on the classes' counts, "progress" where on the share of the training that is
             done; `draw_pairs` is then given these by name, the progress as None where nobody tells it.
+        needs_validation: whether it wants to see held-out rows after every epoch (`observe_validation`).
         per_row: whether rows of a batch have different λ.
     """
 
     needs_clean_logits: bool = False
+    needs_validation: bool = False
     needs: frozenset[str] = frozenset()
     per_row: bool = False
 
@@ -54,6 +60,9 @@ class Ratio(nn.Module):
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
         """Sees clean logits `[B, C]` and their labels `[B]` of a training batch."""
+
+    def observe_validation(self, logits: Tensor, labels: Tensor) -> None:
+        """Sees the logits `[N, C]` and labels `[N]` of rows that are not trained on, after an epoch."""
 
     def observe_accuracy(self, accuracy: float | Tensor) -> None:
         """Is told the accuracy.
@@ -185,8 +194,8 @@ class AccuracyRatio(Ratio):
             `PowerCurve`, or any callable.
         num_classes: C; needed where `balanced`.
         accuracy: "running", the mean over about the last `window` samples (default: it needs no epochs); "epoch",
-            that of the last whole epoch, which ends with `end_epoch`; "given", only what `observe_accuracy` is
-            told, a validation set's for example.
+            that of the last whole epoch, which ends with `end_epoch`; "validation", that of held-out rows
+            (`observe_validation`), which memorising does not raise; "given", only what `observe_accuracy` is told.
         balanced: the mean over classes of each class's accuracy, instead of the plain one.
         window: memory of the running mean, in samples.
 
@@ -210,13 +219,13 @@ class AccuracyRatio(Ratio):
         curve: Curve | None = None,
         num_classes: int | None = None,
         *,
-        accuracy: Literal["running", "epoch", "given"] = "running",
+        accuracy: Accuracy = "running",
         balanced: bool = False,
         window: float = 2000,
     ) -> None:
         super().__init__()
-        if accuracy not in ("running", "epoch", "given"):
-            raise unknown("accuracy", accuracy, ("running", "epoch", "given"))
+        if accuracy not in ACCURACIES:
+            raise unknown("accuracy", accuracy, ACCURACIES)
         if balanced and num_classes is None:
             raise InputError("num_classes: needed where the accuracy is class-balanced")
         if not window > 0:
@@ -225,7 +234,8 @@ class AccuracyRatio(Ratio):
         self.curve = curve if curve is not None else ExponentialCurve()
         self.source = accuracy
         self.balanced = balanced
-        self.needs_clean_logits = accuracy != "given"
+        self.needs_clean_logits = accuracy in ("running", "epoch")
+        self.needs_validation = accuracy == "validation"
         cells = num_classes if balanced and num_classes is not None else 1
         memory = float("inf") if accuracy == "epoch" else window
         self.register_buffer("accuracy", torch.tensor(0.0))
@@ -252,6 +262,20 @@ class AccuracyRatio(Ratio):
                 "Where the classifier answers something else, tell the accuracy: accuracy='given' and "
                 "mix.observe(accuracy=…)"
             )
+        self._count(logits, labels)
+        if self.source == "running":
+            self._publish()
+
+    @torch.no_grad()
+    def observe_validation(self, logits: Tensor, labels: Tensor) -> None:
+        if not self.needs_validation:
+            return
+        self.tally.counts.zero_()
+        self._count(logits, labels)
+        self._publish()
+
+    def _count(self, logits: Tensor, labels: Tensor) -> None:
+        """Adds what is right of these rows, and how many they are."""
         right = logits.argmax(-1) == labels
         if self.balanced:
             seen = torch.stack([right.float(), torch.ones_like(right, dtype=torch.float32)])
@@ -261,8 +285,6 @@ class AccuracyRatio(Ratio):
             hits = right.sum()
             counts = torch.stack([hits, torch.full_like(hits, len(labels))])[:, None]
         self.tally.add(*batch_counts(counts, len(labels)))
-        if self.source == "running":
-            self._publish()
 
     @torch.no_grad()
     def observe_accuracy(self, accuracy: float | Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from torch import Tensor
 
@@ -15,13 +15,12 @@ from midmix.mixing.curve import ExponentialCurve
 from midmix.mixing.labels import BothOwners, OneSided, TwoSided
 from midmix.mixing.mix import Mix
 from midmix.mixing.pairing import ClassBalancedPairs, InterClassPairs, RandomPairs, SelfPairs
-from midmix.mixing.ratio import AccuracyRatio, BetaRatio, FixedRatio
+from midmix.mixing.ratio import Accuracy, AccuracyRatio, BetaRatio, FixedRatio
 from midmix.mixing.site import Input, RandomSite, Site
 from midmix.registry import Registry, call, check_options, options_of
 
 RECIPES: Registry[Callable[..., Mix]] = Registry("method", "midmix.recipes", hyphens=True)
 """Functions that make a mix of a number of classes and options, by name."""
-Accuracy = Literal["running", "epoch", "given"]
 CORE = ("erm", "mixup", "manifold-mixup", "am-mixup", "balanced-am-mixup", "balanced-midpoint")
 """What a comparison runs that names no method: they go with any rows, and cost little."""
 

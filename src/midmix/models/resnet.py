@@ -12,7 +12,7 @@ class BasicBlock(nn.Module):
     """`ReLU(x + BN(conv(ReLU(BN(conv(x))))))` with 3×3 convolutions and a shortcut without parameters.
 
     Where a block halves the resolution or widens, the shortcut takes every second pixel and pads the new
-    channels with zeros (option A of He et al. 2016, section 3.3).
+    channels with zeros (option A of He et al. 2016).
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -43,10 +43,10 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """The residual network for CIFAR.
 
-    He et al. 2016, *Deep Residual Learning for Image Recognition*, section 4.2: `normalize` → `stem` →
+    He et al. 2016, *Deep Residual Learning for Image Recognition*: `normalize` → `stem` →
     `stage1` → `stage2` → `stage3` → mean over pixels → `fc`. Each stage has `(depth - 2) / 6` basic blocks;
     widths are `width`, `2·width`, `4·width`, and the later stages halve the resolution. Convolutions and the
-    classifier start from the normal distribution of variance `2 / fan_in` (He et al. 2015, equation 10). With
+    classifier start from the normal distribution of variance `2 / fan_in` (He et al. 2015). With
     10 classes and width 16, depths 8, 20, 32, 56 have 75,290, 269,722, 464,154, 853,018 parameters.
 
     Args:

@@ -65,7 +65,9 @@ class Search:
             kept = read_json(folder / DRAWS, "the draws of a search", {"draws"})["draws"]
         while len(kept) < (self.draws if space else 1):  # without a space there is nothing else to draw
             number = len(kept)
-            values = {} if number == 0 else draw(space, defaults(run), kept, number, self.draws)
+            values = (
+                {} if number == 0 else draw(space, defaults(run), kept, number, self.draws, seed=run.seed)
+            )
             kept.append(
                 {"values": values, "score": self._score(run, train, folds, values, number, folder, attempt)}
             )
@@ -201,8 +203,10 @@ def draw(
     kept: Sequence[Mapping[str, Any]],
     number: int,
     draws: int,
+    *,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """The values of the next draw, by all that came before: the same ones, whoever asks.
+    """The values of the next draw, by all that came before: the same ones for a seed, whoever asks.
 
     Half of the draws are at random, the others where the better ones of before lie.
     """
@@ -218,7 +222,7 @@ def draw(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(
-            seed=stream(_SEARCH, number) % 2**32, n_startup_trials=max(4, draws // 2)
+            seed=stream(_SEARCH + seed, number) % 2**32, n_startup_trials=max(4, draws // 2)
         )
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for one in kept:

@@ -113,6 +113,11 @@ class Fit:
                 f"give each of the {self.world} at least one"
             )
 
+        if mix.needs_validation and split.validation is None:
+            raise InputError(
+                "accuracy: validation, and no rows are held out; hold some out (--validation 0.2), or let λ follow "
+                "the training accuracy (accuracy=running)"
+            )
         self.classifier = mix.site.name if isinstance(mix.site, Features) else None
         features_of(model, len(split.train.classes), self.classifier)  # else the first evaluation would fail
         if self.images and settings.channels_last:
@@ -314,6 +319,9 @@ class Fit:
     def _end_epoch(self) -> None:
         self.mix.end_epoch()
         self.epoch += 1
+        if self.mix.needs_validation and self.split.validation is not None:
+            held_out = self._predict(self.split.validation)
+            self.mix.observe_validation(held_out.logits.to(self.device), held_out.labels.to(self.device))
         if self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs:
             self.history.append(self.evaluate())
             if self.callback.on_epoch is not None and self.accelerator.is_main_process:

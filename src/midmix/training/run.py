@@ -151,6 +151,7 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
             prepare_loss(
                 loss, model, num_classes, classifier=run.method.classifier, augmented=augmented, seed=run.seed
             )
+            mix.check_rows(split.train.shape)
             mix.attach(model, loss=loss).remove()
             rehearse_stages(run.method, model, split)
         except InputError as error:

@@ -12,7 +12,7 @@ from midmix.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Breeds:
-    """A task of Santurkar, Tsipras & Mądry, "BREEDS: Benchmarks for Subpopulation Shift", ICLR 2021, table 1.
+    """A task of Santurkar, Tsipras & Mądry, "BREEDS: Benchmarks for Subpopulation Shift", ICLR 2021.
 
     Attributes:
         root: the WordNet id below which the groups lie.

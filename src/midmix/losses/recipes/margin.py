@@ -43,7 +43,7 @@ class SubtractMargin:
 
 @LOSSES.register
 def ldam(max_margin: float = 0.5, scale: float = 1.0) -> ComposedLoss:
-    """Label-distribution-aware margin loss (Cao et al. 2019, arXiv 1906.07413, equations 12 and 13).
+    """Label-distribution-aware margin loss (Cao et al. 2019, arXiv 1906.07413).
 
     `ℓ = CE(s · (z - Δ_y e_y), y)` with `Δ_c = m · (min_k n_k / n_c)^(1/4)`. The paper's logits are cosines, with
     `scale=30`: write `+cosine` beside it for such a head; for a plain linear head leave the scale at 1.

@@ -34,7 +34,7 @@ def transformers_folder(network: str, folder: Path, weights: str) -> Encoder:
 
     Features of images are what the model's own pooling gives, or where that is a layer for another purpose, the first
     token of the last layer; those of texts the mean of the last layer's tokens (Reimers & Gurevych 2019, arXiv
-    1908.10084, section 3).
+    1908.10084).
 
     Raises:
         InputError: Transformers is not installed, or the folder holds no such model.
