@@ -12,6 +12,7 @@ import pytest
 SCHEMA = [
     "method", "seed", "split_hash", "epoch_choice", "epoch", "accuracy", "balanced_accuracy", "many",
     "medium", "few", "nll", "ece", "train_accuracy", "ratio", "network", "parameters", "seconds", "probabilities_for",
+    "diverged",
 ]  # fmt: skip
 
 
