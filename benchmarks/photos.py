@@ -5,8 +5,9 @@
 
 Photos are CIFAR-10's training images, enlarged to 320×240 and saved as JPEG, where `MIDMIX_DATA` names a folder with
 them; else noise. Prints Markdown: seconds and processor seconds of the whole command, twice, the second time with the
-features of the first; then the images a second of processor time by `midmix.training.embedded` over those of the bare
-encoder on batches that are decoded already, in one process and in turns.
+features of the first, and how many features each computed; then the images a second by `midmix.training.embedded`, from
+files, over those of the bare encoder on batches that are decoded already: in one process, in turns, with the same
+threads, sizes of batches and order of channels in memory, by the clock and by processor time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,13 @@ from PIL import Image
 from midmix.data import load
 from midmix.models import find_encoder, to_float
 from midmix.training import embedded
-from midmix.training.embed import CHUNK
+from midmix.training.embed import CHUNK, FEATURES
 from midmix.training.hardware import hardware
 
 LINES = "erm,erm+balanced_softmax,mixup+balanced_softmax,balanced-am-mixup+balanced_softmax,ridge"
 NETWORK = f"{Path(__file__).parents[1] / 'docs' / 'efficientnet_lite0.py'}:lite0"
 CLASSES = 10
+CLOCKS = ("by the clock", "of processor time")
 
 
 def main() -> None:
@@ -47,18 +50,21 @@ def main() -> None:
         folder = Path(name)
         kind = draw(folder / "photos", given.photos)
         print(f"{hardware(torch.device('cpu'))}. {given.photos:,} photos ({kind}), {CLASSES} classes.\n")
-        print("| | seconds | processor seconds |\n|---|---|---|")
+        print("| | seconds | processor seconds | features computed |\n|---|---|---|---|")
+        before = kept(folder)
         for place in ("first", "second"):
             wall, processor = command(folder, place, given.seeds)
+            after = kept(folder)
+            fresh = sum(rows for name, rows in after.items() if name not in before)
             print(
-                f"| {place} comparison, 5 lines × {given.seeds} seeds | {wall:.0f} | {processor:.0f} |",
+                f"| {place} comparison, 5 lines × {given.seeds} seeds | {wall:.0f} | {processor:.0f} | {fresh:,} |",
                 flush=True,
             )
-        ours, bare = rate(folder, given.rounds)
-        print(
-            f"\nFeatures: {ours:.1f} images a processor second, the bare encoder {bare:.1f}: "
-            f"{ours / bare:.3f} (median of {given.rounds})."
-        )
+            before = after
+        print(f"\nImages a second, medians of {given.rounds}, {torch.get_num_threads()} thread(s):\n")
+        print("| | features, from files | bare encoder, decoded | ratio |\n|---|---|---|---|")
+        for clock, (ours, bare, ratio) in zip(CLOCKS, rate(folder, given.rounds), strict=True):
+            print(f"| {clock} | {ours:.1f} | {bare:.1f} | {ratio:.3f} |")
 
 
 def draw(folder: Path, photos: int) -> str:
@@ -106,26 +112,45 @@ def command(folder: Path, out: str, seeds: int) -> tuple[float, float]:
     )
 
 
-def rate(folder: Path, rounds: int, most: int = 320) -> tuple[float, float]:
-    """Images a processor second: of the features of some photos, and of the bare encoder on them, decoded already."""
+def kept(folder: Path) -> dict[tuple[str, int], int]:
+    """Rows of each file of features in the cache; one that is written again has another time, and so another name."""
+    return {
+        (str(path), path.stat().st_mtime_ns): len(np.load(path, mmap_mode="r"))
+        for path in (folder / "cache").rglob(FEATURES)
+    }
+
+
+def rate(folder: Path, rounds: int, most: int = 320) -> list[tuple[float, float, float]]:
+    """Images a second of the features of some photos and of the bare encoder on them, and the ratio: by each clock."""
     encoder = find_encoder(NETWORK)
     source = load(folder / "photos", lazy=True, **encoder.inputs.reading())  # type: ignore[union-attr]
     rows = torch.arange(min(most, len(source.train)))
     few = type(source)("photos", source.train.select(rows), source.test.select(rows[:0]))
-    batches = [few.train.inputs[part].contiguous() for part in torch.split(rows, CHUNK)]
-    found: list[tuple[float, float]] = []
-    for number in range(rounds + 1):
-        started = time.process_time()
+    batches = [few.train.inputs[part] for part in torch.split(rows, CHUNK)]
+
+    def bare() -> None:
         with torch.inference_mode():
             for batch in batches:
-                encoder(to_float(batch))
-        bare = time.process_time() - started
-        started = time.process_time()
-        embedded(few, encoder, folder=folder / f"cache{number}")
+                encoder(to_float(batch).contiguous(memory_format=torch.channels_last))
+
+    found = []
+    for number in range(rounds + 1):
+        ours = timed(lambda: embedded(few, encoder, folder=folder / f"cache{number}"))  # noqa: B023  (called here)
         if number:  # the first warms up
-            found.append((len(rows) / (time.process_time() - started), len(rows) / bare))
-    ours, plain = np.median(np.array(found), axis=0)
-    return float(ours), float(plain)
+            found.append(len(rows) / np.array([ours, timed(bare)]))
+        else:
+            bare()
+    times = np.array(found)  # [rounds, ours and bare, clocks]
+    ratios = np.median(times[:, 0] / times[:, 1], axis=0)
+    ours_rate, bare_rate = np.median(times, axis=0)
+    return [tuple(map(float, row)) for row in zip(ours_rate, bare_rate, ratios, strict=True)]  # type: ignore[misc]
+
+
+def timed(do: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor."""
+    wall, processor = time.perf_counter(), time.process_time()
+    do()
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 if __name__ == "__main__":
