@@ -10,8 +10,11 @@ from torch import Tensor
 
 from midmix.data.dataset import LabelColumn, RawSplit
 from midmix.data.labels import checked
+from midmix.data.mapped import MappedRows, can_be_mapped
 from midmix.data.precision import looked_at, merged, note_merged
 from midmix.errors import InputError
+
+_ROWS_AT_ONCE = 16384
 
 
 def part_from_arrays(
@@ -25,7 +28,8 @@ def part_from_arrays(
     """One split of arrays, checked.
 
     Args:
-        x: features, numbers `[N, D]`, or images `uint8 [N, 3, H, W]`, `[N, H, W, 3]` or grey `[N, H, W]`.
+        x: features, numbers `[N, D]`, or images `uint8 [N, 3, H, W]`, `[N, H, W, 3]` or grey `[N, H, W]`; float32
+            features that are mapped from a large file stay there.
         y: class indices or names, `[N]`.
         where: what messages call the arrays.
         classes: names of integer labels.
@@ -34,7 +38,8 @@ def part_from_arrays(
     Raises:
         InputError: for what `load` says about features and labels, and for lengths that differ.
     """
-    values = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+    # As it is where it is mapped: `asarray` would leave the file behind.
+    values = x if isinstance(x, np.memmap) else np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
     if isinstance(y, Tensor | np.ndarray):
         labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
     else:  # as objects, or NumPy would turn numbers among names into names
@@ -61,14 +66,19 @@ def part_from_arrays(
     return RawSplit(where, inputs, LabelColumn(checked_labels, names), (), note_merged(lost), groups)
 
 
-def inputs_of_array(values: np.ndarray, *, where: str) -> Tensor:
+def inputs_of_array(values: np.ndarray, *, where: str) -> Tensor | MappedRows:
     """Features `float32 [N, D]` from two dimensions, images `uint8 [N, 3, H, W]` from more.
+
+    Features of a large file that is mapped are looked through and stay in it.
 
     Raises:
         InputError: as `part_from_arrays` says of `x`.
     """
     if values.ndim and not len(values):
         raise InputError(f"{where}: no rows")
+    if can_be_mapped(values):
+        check_finite(values, where=where)
+        return MappedRows.of(values)
     return finite_features(values, where=where) if values.ndim <= 2 else _images(values, where)
 
 
@@ -107,15 +117,29 @@ def finite_features(
         )
     with np.errstate(over="ignore"):
         features = values.astype(np.float32, copy=copy)
-    bad = ~np.isfinite(features)
-    if bad.any():
-        row, column = (int(k) for k in np.argwhere(bad)[0])
-        name = repr(columns[column]) if columns else str(column)
-        raise InputError(
-            f"{where}: features that are missing, NaN or infinite ({bad.sum()} of {bad.size} values), the first in "
-            f"row {row} (counting from 0), column {name}; fill them in or remove them"
-        )
+    check_finite(features, where=where, columns=columns)
     return torch.from_numpy(features)
+
+
+def check_finite(features: np.ndarray, *, where: str, columns: Sequence[str] = ()) -> None:
+    """Sees that all numbers `[N, D]` are finite, some rows at a time.
+
+    Raises:
+        InputError: they are not; row and column are named.
+    """
+    count, first = 0, (0, 0)
+    for start in range(0, len(features), _ROWS_AT_ONCE):
+        bad = ~np.isfinite(features[start : start + _ROWS_AT_ONCE])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            first = first if count else (start + int(row), int(column))
+            count += int(bad.sum())
+    if count:
+        name = repr(columns[first[1]]) if columns else str(first[1])
+        raise InputError(
+            f"{where}: features that are missing, NaN or infinite ({count} of {features.size} values), the first in "
+            f"row {first[0]} (counting from 0), column {name}; fill them in or remove them"
+        )
 
 
 def _images(values: np.ndarray, where: str) -> Tensor:

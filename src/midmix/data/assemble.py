@@ -9,13 +9,14 @@ from torch import Tensor
 
 from midmix.data import images
 from midmix.data.dataset import Inputs, Labelled, RawSource, RawSplit, Source
-from midmix.data.encoded import INTERPOLATIONS, ListedImages, Scaling
+from midmix.data.encoded import ListedImages, Scaling
 from midmix.data.labels import encode, listing
+from midmix.data.mapped import MappedRows
 from midmix.data.options import Options
 from midmix.data.split import validation_split
 from midmix.data.tables.leaks import leak_notes
 from midmix.data.texts import TextColumn, text_rows
-from midmix.errors import InputError, unknown
+from midmix.errors import InputError
 from midmix.text import printable
 
 DEFAULT_TEST_FRACTION = 0.2
@@ -56,17 +57,18 @@ def assemble(name: str, raw: RawSource, options: Options, *, split: bool = True)
         raise InputError(
             f"{name}: --workers {options.workers}: 0, for threads, to {MOST_WORKERS} processes decode images (workers=)"
         )
-    if options.interpolation not in INTERPOLATIONS:
-        raise unknown("interpolation", options.interpolation, INTERPOLATIONS)
-    if not 0 < options.crop <= 1:
-        raise InputError(f"{name}: crop {options.crop}; a share above 0 and at most 1 is needed")
-    if options.image_size is not None and isinstance(train.rows, Tensor) and not options.scaled_later:
+    scaling = Scaling(options.interpolation, options.crop)
+    if (
+        options.image_size is not None
+        and isinstance(train.rows, Tensor | MappedRows)
+        and not options.scaled_later
+    ):
         raise InputError(
             f"{name}: holds no encoded images that could be scaled; leave out --image-size (image_size=)"
         )
     least = 2 if split or test is not None or raw.test_fraction is not None else 1
     _encode(parts, name, least)  # labels that are wrong are told before the images are decoded
-    inputs, parts, skipped = _open(parts, options, name)
+    inputs, parts, skipped = _open(parts, options, None if options.image_size is None else scaling, name)
     labels, classes, label_notes = _encode(parts, name, least)
     splits = [Labelled(rows, indices, classes) for rows, indices in zip(inputs, labels, strict=True)]
     notes = tuple(map(printable, (*train.notes, *skipped, *label_notes)))
@@ -108,15 +110,16 @@ def _encode(
 
 
 def _open(
-    parts: list[RawSplit], options: Options, name: str
+    parts: list[RawSplit], options: Options, scaling: Scaling | None, name: str
 ) -> tuple[list[Inputs], list[RawSplit], tuple[str, ...]]:
     """Inputs of each part, the parts without the rows that could not be read, and a note on those."""
     texts = [part.rows for part in parts if isinstance(part.rows, TextColumn)]
     if texts:
         return [text_rows(one) for one in texts], parts, ()
-    encoded = [part.rows for part in parts if not isinstance(part.rows, Tensor)]
-    if len(encoded) < len(parts):
-        return [part.rows for part in parts if isinstance(part.rows, Tensor)], parts, ()
+    ready: list[Inputs] = [part.rows for part in parts if isinstance(part.rows, Tensor | MappedRows)]
+    encoded = [part.rows for part in parts if not isinstance(part.rows, Tensor | MappedRows)]
+    if ready:
+        return ready, parts, ()
     size = images.first_size(encoded[0], image_size=options.image_size)
     if size is None:
         raise InputError(
@@ -129,7 +132,7 @@ def _open(
             one,
             where=part.where,
             size=size,
-            scaling=None if options.image_size is None else Scaling(options.interpolation, options.crop),
+            scaling=scaling,
             eager=eager,
             skip_broken=options.skip_broken,
             workers=options.workers,

@@ -7,10 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from midmix.data.mapped import MappedRows
+
 _ROWS_AT_ONCE = 4096
 
 
-def content_order(features: Tensor, labels: Tensor) -> Tensor:
+def content_order(features: Tensor | MappedRows, labels: Tensor) -> Tensor:
     """Indices `[N]` that sort rows by their contents: the same table in another order is the same table again.
 
     Training draws rows by their places. In this order it learns the same from a table however it is sorted, and from
@@ -26,7 +28,11 @@ def content_order(features: Tensor, labels: Tensor) -> Tensor:
         >>> bool((x[content_order(x, y)] == x[back][content_order(x[back], y[back])]).all())
         True
     """
-    keys = content_keys(features.cpu().numpy())
+    if isinstance(features, Tensor):
+        keys = content_keys(features.cpu().numpy())
+    else:
+        parts = torch.split(torch.arange(len(features)), _ROWS_AT_ONCE)
+        keys = np.concatenate([content_keys(features[rows].numpy()) for rows in parts])
     return torch.from_numpy(np.lexsort((labels.cpu().numpy(), keys)))  # by keys, and of equal ones by labels
 
 

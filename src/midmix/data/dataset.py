@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from midmix.data.encoded import Encoded
+from midmix.data.mapped import MappedRows
 from midmix.data.tables.column import TableColumn
 
 
@@ -161,7 +162,7 @@ class RawSplit:
 
     Attributes:
         where: what messages call it, such as `"train.csv"`.
-        rows: features `float32 [N, D]`, images `uint8 [N, 3, H, W]`, or encoded images.
+        rows: features `float32 [N, D]`, which may be mapped, images `uint8 [N, 3, H, W]`, or encoded images.
         labels: as many labels as rows.
         columns: names of the feature columns, where they have names; of an NPZ file the name of their array.
         notes: what was chosen for the user while reading.
@@ -170,7 +171,7 @@ class RawSplit:
     """
 
     where: str
-    rows: Tensor | Encoded
+    rows: Tensor | MappedRows | Encoded
     labels: LabelColumn
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from midmix.data.crops import crop_box, scaled
+from midmix.errors import InputError, unknown
 from midmix.text import printable
 
 if TYPE_CHECKING:
@@ -39,10 +40,25 @@ class Scaling:
     Attributes:
         interpolation: nearest, bilinear, bicubic or lanczos; all but the first smooth what is made smaller.
         crop: share of a side that is kept.
+
+    Raises:
+        InputError: an unknown interpolation, or a crop that is no share.
+
+    Example:
+        >>> Scaling("cubic")
+        Traceback (most recent call last):
+        ...
+        midmix.errors.UnknownNameError: unknown interpolation 'cubic': did you mean bicubic? ...
     """
 
     interpolation: str = "bilinear"
     crop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in INTERPOLATIONS:
+            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
+        if not 0 < self.crop <= 1:
+            raise InputError(f"crop: {self.crop}; a share above 0 and at most 1 is needed")
 
 
 class Encoded(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from midmix.data.dataset import Labelled
+from midmix.data.mapped import MappedRows
 
 FEWEST = 128
 """Columns that an encoder's features have at least."""
@@ -31,7 +32,11 @@ def from_encoder(data: Labelled) -> bool:
         >>> from_encoder(Labelled((rows > 0).float(), labels, ("cat", "dog")))
         False
     """
-    if not isinstance(data.inputs, torch.Tensor) or data.inputs.ndim != 2 or data.inputs.shape[1] < FEWEST:
+    if (
+        not isinstance(data.inputs, torch.Tensor | MappedRows)
+        or len(data.shape) != 1
+        or data.shape[0] < FEWEST
+    ):
         return False
     if len(data) < 2:
         return False

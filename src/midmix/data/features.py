@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midmix.data.labels import encode, listing
 from midmix.data.load import read
+from midmix.data.mapped import MappedRows
 from midmix.data.options import Options
 from midmix.errors import InputError
 from midmix.text import printable
@@ -65,7 +66,11 @@ def load_features(
     """
     name = str(source)
     raw = read(name, Options.of(label=label, features=features, prepare=False))
-    train, test, parts, arrays = raw.train, raw.test, raw.splits, raw.arrays
+    train, test, arrays = raw.train, raw.test, raw.arrays
+    parts = [
+        replace(part, rows=part.rows.whole()) if isinstance(part.rows, MappedRows) else part
+        for part in raw.splits
+    ]
     if not all(isinstance(part.rows, Tensor) and part.rows.dim() == 2 for part in parts):
         raise InputError(
             f"{name}: holds images; features are measured: name a run's folder, or a file of features"

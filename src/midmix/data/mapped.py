@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -24,19 +26,25 @@ class MappedRows:
         shape_of_all: of the array in it.
         offset: where its numbers begin.
         places: the rows of it that these are, `int64 [N]`.
+        read_as_stored: that nothing is decoded, so that reading all rows costs what reading the file does.
     """
 
     path: Path
     shape_of_all: tuple[int, int]
     offset: int
     places: Tensor
+    read_as_stored = True
 
     @classmethod
     def open(cls, path: Path) -> MappedRows:
         """All rows of an NPY file."""
-        found = np.load(path, mmap_mode="r")
-        rows, width = found.shape
-        return cls(path, (rows, width), int(found.offset), torch.arange(rows))
+        return cls.of(np.load(path, mmap_mode="r"))
+
+    @classmethod
+    def of(cls, array: np.memmap) -> MappedRows:
+        """All rows of an array for which `can_be_mapped` says yes."""
+        rows, width = array.shape
+        return cls(Path(str(array.filename)), (rows, width), int(array.offset), torch.arange(rows))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,10 +62,36 @@ class MappedRows:
         """The same features, restricted to these rows; nothing is read."""
         return replace(self, places=self.places[rows])
 
+    def same_file(self, other: MappedRows) -> bool:
+        """Whether both are rows of one array."""
+        return (self.path, self.offset) == (other.path, other.offset)
+
+    def whole(self) -> Tensor:
+        """All of them, read into memory."""
+        return self[torch.arange(len(self))]
+
     def if_small(self) -> Tensor | MappedRows:
         """A tensor where they are few."""
-        few = len(self) * self.shape[0] * 4 <= MAPPED_BYTES
-        return self[torch.arange(len(self))] if few else self
+        return self.whole() if len(self) * self.shape[0] * 4 <= MAPPED_BYTES else self
+
+
+def can_be_mapped(array: np.ndarray) -> TypeGuard[np.memmap]:
+    """Whether an array is features as a file has them, mapped for reading and more than `MAPPED_BYTES`.
+
+    Example:
+        >>> can_be_mapped(np.zeros((2, 3), np.float32))
+        False
+    """
+    owner: object = array.base
+    return (
+        isinstance(array, np.memmap)
+        and isinstance(owner, mmap.mmap)  # a part of another array does not say where it begins
+        and array.mode == "r"
+        and array.ndim == 2
+        and array.dtype == np.dtype("<f4")
+        and array.flags.c_contiguous
+        and array.nbytes > MAPPED_BYTES
+    )
 
 
 @lru_cache(maxsize=4)

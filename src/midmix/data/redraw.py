@@ -58,7 +58,7 @@ def _joined(name: str, first: Inputs, second: Inputs) -> Inputs:
         return torch.cat([first, second])
     if isinstance(first, LazyImages) and isinstance(second, LazyImages) and first.encoded is second.encoded:
         return replace(first, rows=torch.cat([first.rows, second.rows]))
-    if isinstance(first, MappedRows) and isinstance(second, MappedRows) and first.path == second.path:
+    if isinstance(first, MappedRows) and isinstance(second, MappedRows) and first.same_file(second):
         return replace(first, places=torch.cat([first.places, second.places]))
     if isinstance(first, TextRows) and isinstance(second, TextRows) and first.texts is second.texts:
         return replace(first, rows=torch.cat([first.rows, second.rows]))

@@ -12,6 +12,7 @@ from torch import Tensor
 from midmix.data import images
 from midmix.data.dataset import Inputs
 from midmix.data.encoded import ImageFiles, Scaling
+from midmix.data.mapped import MappedRows
 from midmix.data.options import Options
 from midmix.data.readers.reader import place_at, reader_of
 from midmix.data.texts import TextColumn, text_rows
@@ -92,7 +93,7 @@ def load_unlabelled(
     if isinstance(rows, TextColumn):
         inputs: Inputs = text_rows(rows)
         names = tuple(map(str, range(len(rows))))
-    elif isinstance(rows, Tensor):
+    elif isinstance(rows, Tensor | MappedRows):
         inputs = rows
         names = tuple(map(str, range(len(rows))))
     else:

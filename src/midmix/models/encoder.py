@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from midmix.errors import InputError, unknown
+from midmix.data.encoded import Scaling
+from midmix.errors import InputError
 from midmix.models.normalize import Normalize
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 PADDING = -1
 """In place of a token, behind the end of a text that is shorter than the longest of its batch."""
 
@@ -50,10 +50,7 @@ class ImageInputs:
             raise InputError(
                 f"mean, std: {self.mean}, {self.std}; three numbers each are needed, std above 0"
             )
-        if self.interpolation not in INTERPOLATIONS:
-            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
-        if not 0 < self.crop <= 1:
-            raise InputError(f"crop: {self.crop}; a share above 0 and at most 1 is needed")
+        Scaling(self.interpolation, self.crop)  # refuses what cannot be
 
     @property
     def shape(self) -> tuple[int, ...]:

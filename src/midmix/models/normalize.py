@@ -80,8 +80,9 @@ def fit_normalization(
             object that decodes rows on access.
         batch_size: rows read at a time.
         max_decoded: of rows that are decoded on access, so many at most are read, evenly spaced, 2,000 images or
-            20,000 of others where None; a tensor's rows are all read. Channels of 2,000 images have their mean within
-            .006 of that of all, where images' own means spread by .25, as widely as pixels do.
+            20,000 of others where None; those of a tensor, or of an object that says `read_as_stored`, are all read.
+            Channels of 2,000 images have their mean within .006 of that of all, where images' own means spread by .25,
+            as widely as pixels do.
 
     Returns:
         `model`, its layer set in place.
@@ -139,7 +140,7 @@ def _batches(inputs: Rows, batch_size: int, max_decoded: int) -> Iterator[Tensor
         yield from torch.split(inputs, batch_size)
         return
     rows = torch.arange(len(inputs))
-    if len(rows) > max_decoded:
+    if len(rows) > max_decoded and not getattr(inputs, "read_as_stored", False):
         rows = torch.linspace(0, len(rows) - 1, max_decoded, dtype=torch.float64).round().long()
     for index in torch.split(rows, batch_size):
         yield inputs[index]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.data import Labelled
+from midmix.data.mapped import MappedRows
 from midmix.decisions import LogitPrior
 from midmix.errors import InputError
 from midmix.methods import Baseline, Method
@@ -115,9 +116,10 @@ def fit_baseline(
 
 
 def _standardised(normalize: Normalize, data: Labelled) -> Tensor:
-    assert isinstance(data.inputs, Tensor)  # rows of features always are
+    assert isinstance(data.inputs, Tensor | MappedRows)  # rows of features always are
+    rows = data.inputs if isinstance(data.inputs, Tensor) else data.inputs.whole()
     with torch.inference_mode():
-        return normalize(to_float(data.inputs)).clone()  # type: ignore[no-any-return]
+        return normalize(to_float(rows)).clone()  # type: ignore[no-any-return]
 
 
 def _model(scores: object, normalize: Normalize, split: Split) -> nn.Module | None:

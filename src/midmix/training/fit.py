@@ -27,7 +27,7 @@ from midmix.training.batches import Batches, on_device
 from midmix.training.callback import UNWATCHED, Callback, StepInfo
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.history import LAST_PART, Epoch, epoch_record
-from midmix.training.predict import Predictions, accuracy_of, features_of, predict
+from midmix.training.predict import Predictions, accuracy_of, all_finite, features_of, predict
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
@@ -355,16 +355,19 @@ class Fit:
     def _predict(self, data: Labelled) -> Predictions:
         """The network's predictions after an epoch; no loss has yet shown what its last update did."""
         found = predict(self.model, data, classifier=self.classifier)
-        if not (found.logits.isfinite().all() and found.features.isfinite().all()):
-            raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
+        if not (all_finite(found.logits) and all_finite(found.features)):
+            raise self._not_finite()
         return found
 
     def _train_accuracy(self) -> float:
         """That of all training rows, whose logits might not fit in memory together."""
         found = accuracy_of(self.model, self.split.train)
         if math.isnan(found):
-            raise self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
+            raise self._not_finite()
         return found
+
+    def _not_finite(self) -> InputError:
+        return self._diverged("training: diverged, its answers are not finite", self.epoch * self.steps)
 
     def _ends_part(self, parts: int) -> bool:
         """Whether this evaluation is the last in one of so many equal parts of the run."""

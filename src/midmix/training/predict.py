@@ -50,10 +50,18 @@ def predict(
         >>> predictions.logits.shape, predictions.features.shape, predictions.labels.shape
         (torch.Size([719, 10]), torch.Size([719, 16]), torch.Size([719]))
     """
-    seen: list[Tensor] = []
+    seen, done = torch.empty(len(data), 0), 0
 
     def see(classifier: nn.Module, features: Tensor, again: Forward) -> Tensor:
-        seen.append(features.flatten(1).float().cpu())
+        nonlocal seen, done
+        rows = features.flatten(1).float().cpu()
+        if not done:  # of all rows, once: parts that are put together would be there twice
+            with torch.inference_mode(
+                False
+            ):  # who is given them may take gradients of what they make of them
+                seen = torch.empty(len(data), rows.shape[1])
+        seen[done : done + len(rows)] = rows
+        done += len(rows)
         return features
 
     num_classes = len(data.classes)
@@ -63,7 +71,7 @@ def predict(
     finally:
         for handle in handles:
             handle.remove()
-    return Predictions(logits, torch.cat(seen), data.labels.cpu())
+    return Predictions(logits, seen, data.labels.cpu())
 
 
 def features_of(model: nn.Module, num_classes: int, classifier: str | None = None) -> Features:
@@ -109,7 +117,7 @@ def accuracy_of(model: nn.Module, data: Labelled) -> float:
     """Share of rows whose largest logit is the label's, of which nothing is kept; NaN where a logit is not finite."""
     hits, start = 0, 0
     for logits in _by_batch(model, data.inputs, None, 1):
-        if not bool(logits.isfinite().all()):
+        if not all_finite(logits):
             return math.nan
         labels = data.labels[start : start + len(logits)].cpu()
         hits, start = hits + int((logits.argmax(1) == labels).sum()), start + len(logits)
@@ -124,6 +132,16 @@ def _by_batch(model: nn.Module, inputs: Inputs, batch_size: int | None, views: i
         for stored in in_order(inputs, at_once):
             shown = views_of(stored.to(device), views)
             yield torch.stack([_logits(model, view) for view in shown]).mean(0)
+
+
+def all_finite(values: Tensor) -> bool:
+    """Whether no number is NaN or infinite; without a copy as large as the numbers, which a mask would take.
+
+    Example:
+        >>> all_finite(torch.zeros(2)), all_finite(torch.tensor([0.0, torch.nan]))
+        (True, False)
+    """
+    return not values.numel() or all(bool(bound.isfinite()) for bound in torch.aminmax(values))
 
 
 def _logits(model: nn.Module, stored: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from midmix.data import (
     validation_split,
 )
 from midmix.data.content import content_order
+from midmix.data.mapped import MappedRows
 from midmix.errors import InputError
 from midmix.training.seeds import TEST_ROWS, stream
 
@@ -144,7 +145,7 @@ def _prepared(split: Split, table: tuple[TableColumn, ...]) -> Split:
 
 
 def _in_order(rows: Labelled) -> Labelled:
-    """Rows of features by their contents; images as they are."""
-    if not isinstance(rows.inputs, Tensor) or rows.kind != "features":
+    """Rows of features by their contents, in memory or mapped; images and texts as they are."""
+    if not isinstance(rows.inputs, Tensor | MappedRows) or rows.kind != "features":
         return rows
     return rows.select(content_order(rows.inputs, rows.labels))

@@ -14,7 +14,7 @@ from midmix.methods import Method, StageData
 from midmix.methods.stages import prior_after
 from midmix.models import replace_module
 from midmix.training.history import Epoch, epoch_record
-from midmix.training.predict import features_of, predict
+from midmix.training.predict import features_of, predict, accuracy_of
 from midmix.training.split import Split
 
 
@@ -85,7 +85,7 @@ def measured_again(
     validation = split.validation
     return epoch_record(
         epoch=int(before["epoch"]),
-        train_accuracy=predict(model, split.train, classifier=classifier).accuracy(),
+        train_accuracy=accuracy_of(model, split.train),
         test=predict(model, split.test, classifier=classifier),
         validation=None if validation is None else predict(model, validation, classifier=classifier),
         counts=split.train.counts().tolist(),

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from zipfile import ZipFile
+from typing import IO
+from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.lib.format import read_array
 from torch import Tensor
 
+from midmix.data import mapped
 from midmix.data.arrays import inputs_of_array, part_from_arrays
 from midmix.data.columns import array_of
 from midmix.data.dataset import RawSource, RawSplit
+from midmix.data.mapped import MappedRows
 from midmix.data.options import Options
 from midmix.data.readers.reader import READERS, FileReader, Place
 from midmix.errors import InputError, unknown
@@ -24,6 +28,8 @@ INPUT_ARRAYS = tuple(x for x, _ in _PAIRS)
 """Names of the inputs alone."""
 LABEL_ARRAYS = tuple(dict.fromkeys(y for _, y in _PAIRS))
 """Names of the labels alone."""
+_LOCAL_HEADER = 30
+"""Bytes before the name of a member of a ZIP file (APPNOTE 4.3.7)."""
 
 
 @READERS.register(name="npz")
@@ -37,7 +43,7 @@ class Npz(FileReader):
         """The arrays of one file, or of one a split."""
         return read_npz(train[0], test[0] if test else None, options)
 
-    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor:
+    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | MappedRows:
         """The array that the model was trained on, or one with a usual name."""
         arrays = read_arrays(place.path)
         trained_on = array_of(options.features or ())
@@ -53,6 +59,9 @@ class Npz(FileReader):
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an NPZ file; what else is in it is left alone. No pickled object is loaded.
 
+    Large features, float32 `[N, D]`, that are stored uncompressed, as `numpy.savez` and `midmix embed` store them, are
+    mapped into memory and not read.
+
     Raises:
         InputError: the file is not an NPZ file of plain arrays, or an array has other bytes than its header says.
     """
@@ -62,7 +71,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             if not isinstance(file, np.ndarray):
                 with file:
                     members = [name for name in file.zip.namelist() if name.endswith(".npy")]
-                    return {name.removesuffix(".npy"): _member(file.zip, name) for name in members}
+                    return {name.removesuffix(".npy"): _member(path, file.zip, name) for name in members}
         reason = "it is a single array, as numpy.save writes one"
     except Exception as error:  # a file that lies can make the reader raise anything
         if "allow_pickle" in str(error):
@@ -76,13 +85,37 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     raise InputError(f"{path}: not a readable NPZ file ({reason}); save arrays with numpy.savez")
 
 
-def _member(archive: ZipFile, name: str) -> np.ndarray:
-    """One array, whose bytes are as many as its header says."""
+def _member(path: Path, archive: ZipFile, name: str) -> np.ndarray:
+    """One array, whose bytes are as many as its header says; mapped where it can be."""
+    with path.open("rb") as file, archive.open(name) as stream:
+        in_place = _mapped(path, file, archive, name, stream)
+    if in_place is not None:
+        return in_place
     with archive.open(name) as stream:
         array: np.ndarray = read_array(stream, allow_pickle=False)
         if stream.read(1):  # of a shape that lies, and so the wrong numbers in each row
             raise ValueError("more bytes than the header says")
     return array
+
+
+def _mapped(path: Path, file: IO[bytes], archive: ZipFile, name: str, member: IO[bytes]) -> np.memmap | None:
+    """A member of an archive as a part of the file, where it is large features as they are; else None."""
+    about = archive.getinfo(name)
+    if about.compress_type != ZIP_STORED or about.flag_bits & 1 or about.file_size <= mapped.MAPPED_BYTES:
+        return None
+    version = npy.read_magic(member)
+    if version not in ((1, 0), (2, 0)):
+        return None
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, by_columns, kind = read(member)
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    if by_columns or kind != np.dtype("<f4") or len(shape) != 2 or member.tell() + size != about.file_size:
+        return None
+    file.seek(about.header_offset)
+    begins = file.read(_LOCAL_HEADER)  # its name and extra field may be others than the directory's
+    lengths = int.from_bytes(begins[26:28], "little") + int.from_bytes(begins[28:30], "little")
+    offset = about.header_offset + _LOCAL_HEADER + lengths + member.tell()
+    return np.memmap(path, dtype=kind, mode="r", offset=offset, shape=shape)
 
 
 def read_npz(path: Path, test: Path | None, options: Options) -> RawSource:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midmix.data.dataset import RawSource
 from midmix.data.encoded import Encoded
+from midmix.data.mapped import MappedRows
 from midmix.data.options import Options
 from midmix.errors import InputError
 from midmix.registry import Registry
@@ -86,7 +87,9 @@ class Reader(ABC):
             InputError: for everything that is wrong with the source, in one line.
         """
 
-    def read_inputs(self, place: Place, options: Options, shape: tuple[int, ...]) -> Tensor | Encoded:
+    def read_inputs(
+        self, place: Place, options: Options, shape: tuple[int, ...]
+    ) -> Tensor | MappedRows | Encoded:
         """Rows for a model to predict, which need no labels; here, those of `read`: of its test split if it has one.
 
         Args:
