@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ ROWS, WIDTH = 240, 130
 
 
 @pytest.fixture
-def arrays(seed: int) -> dict[str, np.ndarray]:
+def arrays(seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     labels = np.repeat(np.arange(3), ROWS // 3)
     x = random.normal(size=(ROWS, WIDTH)).astype(np.float32) + labels[:, None].astype(np.float32)
@@ -30,7 +31,7 @@ def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("midmix.data.mapped.MAPPED_BYTES", 0)
 
 
-def saved(folder: Path, arrays: dict[str, np.ndarray], **others: np.ndarray) -> Path:
+def saved(folder: Path, arrays: dict[str, Any], **others: Any) -> Path:
     np.savez(folder / "features.npz", **{**arrays, **others})
     return folder / "features.npz"
 

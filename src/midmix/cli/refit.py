@@ -47,7 +47,7 @@ def refit(
     loaded = data.load(source or place_of(str(lay)), **{**SourceFlags().options(), **known})
     introduce(loaded)
     done = refit_run(run, stages, loaded, out, trust=trust)
-    predictions = read_predictions(out)
+    predictions = read_predictions(out, features=False)
     title = f"{done['method']}, seed {done['seed']}, test split of {loaded.name}, last epoch"
     console.print(measured(predictions, done, title))
     console.print(f"Model: {out / 'model.safetensors'}", highlight=False, soft_wrap=True)

@@ -60,7 +60,7 @@ def train(
             still_ours=claim.check,
         )
         record = train_run(run, loaded, out, callback=callback, tracking=tracking)
-    predictions = read_predictions(out)
+    predictions = read_predictions(out, features=False)
     console.print(
         measured(predictions, record, f"{line}, seed {seed}, test split of {loaded.name}, last epoch")
     )

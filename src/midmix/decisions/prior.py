@@ -14,6 +14,7 @@ from midmix.measures.checks import check_rows
 
 _SUM = 1e-6
 """How far shares may be from 1 in all."""
+_ROWS_AT_ONCE = 16384
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,12 @@ def for_own_prior(trained: LogitPrior, logits: Tensor, labels: Tensor) -> Tensor
         >>> for_own_prior(LogitPrior((0.9, 0.1)), torch.tensor([[0.9, 0.1]]).log(), torch.tensor([1])).exp()
         tensor([[0., 1.]], dtype=torch.float64)
     """
-    return posterior(trained.evidence(logits), shares_of(torch.bincount(labels, minlength=logits.shape[1])))
+    check_rows(logits, labels, name="logits")
+    shares = shares_of(torch.bincount(labels, minlength=logits.shape[1]))
+    found = torch.empty(logits.shape, dtype=torch.float64, device=logits.device)
+    for some, part in zip(torch.split(logits, _ROWS_AT_ONCE), torch.split(found, _ROWS_AT_ONCE), strict=True):
+        part.copy_(posterior(trained.evidence(some), shares))
+    return found
 
 
 def stated_prior(

@@ -94,16 +94,12 @@ def epoch_record(
         geometry: whether to measure the features.
         trained: the prior that the logits answer for; None where it is not known.
     """
-    log_p = None if trained is None else for_own_prior(trained, test.logits, test.labels)
-    outputs = Outputs(test.labels, test.logits, torch.tensor(counts), log_probabilities=log_p)
-    shown = measures_of("outcomes", *(("two classes",) if "two classes" in outputs.given else ()))
-    found = evaluate_all(outputs, [one.name for one in shown])
     record = {
         "epoch": epoch,
         "train_accuracy": train_accuracy,
         "train_loss": train_loss,
         "ratio": ratio,
-        **{TESTED.get(name, name): value for name, value in found.items()},
+        **{TESTED.get(name, name): value for name, value in _outcomes(test, counts, trained).items()},
         "alignment": float(alignment(test.features, test.labels, max_rows=MOST_ROWS))
         if geometry
         else math.nan,
@@ -113,6 +109,13 @@ def epoch_record(
         "seconds": seconds,
     }
     return cast("Epoch", record)
+
+
+def _outcomes(test: Predictions, counts: list[int], trained: LogitPrior | None) -> dict[str, float]:
+    log_p = None if trained is None else for_own_prior(trained, test.logits, test.labels)
+    outputs = Outputs(test.labels, test.logits, torch.tensor(counts), log_probabilities=log_p)
+    shown = measures_of("outcomes", *(("two classes",) if "two classes" in outputs.given else ()))
+    return evaluate_all(outputs, [one.name for one in shown])
 
 
 def read_history(path: Path) -> pd.DataFrame:

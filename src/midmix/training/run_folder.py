@@ -62,8 +62,12 @@ def check_run(folder: Path) -> None:
     check_folder(folder, "run", RECORD, {MODEL, HISTORY, TEST, VALIDATION, CHECKPOINTS, TRACKED, *WORKING})
 
 
-def read_predictions(folder: Path) -> Predictions:
+def read_predictions(folder: Path, *, features: bool = True) -> Predictions:
     """What a finished run's model made of the test rows at the last epoch.
+
+    Args:
+        folder: of the run.
+        features: whether to read them, which are most of the file; else they have no columns.
 
     Raises:
         InputError: where they are not there, cannot be read, or are no predictions.
@@ -73,7 +77,9 @@ def read_predictions(folder: Path) -> Predictions:
         check_trained(record.as_dict(), folder)
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Predictions(*(torch.from_numpy(file[name]) for name in ("logits", "features", "labels")))
+            logits, labels = (torch.from_numpy(file[name]) for name in ("logits", "labels"))
+            seen = torch.from_numpy(file["features"]) if features else logits.new_empty(len(logits), 0)
+            found = Predictions(logits, seen, labels)
         sizes = {len(tensor) for tensor in (found.logits, found.features, found.labels)}
         if (found.logits.dim(), found.features.dim(), found.labels.dim(), len(sizes)) != (2, 2, 1, 1):
             raise ValueError("shapes that do not go together")
