@@ -123,3 +123,27 @@ def bert_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers.BertModel(config).save_pretrained(folder)
     transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Transformers' with an encoder of images and texts, of random weights, and its tokenizer."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("clip-tiny")
+    (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    own = {"hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.CLIPConfig(
+        text_config={
+            **own,
+            "vocab_size": len(WORDS),
+            "max_position_embeddings": 12,
+            "eos_token_id": 3,
+            "bos_token_id": 2,
+        },
+        vision_config={**own, "image_size": 16, "patch_size": 8},
+        projection_dim=8,
+    )
+    torch.manual_seed(0)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder

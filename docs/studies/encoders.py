@@ -70,7 +70,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for part, results in found.items():
         for line, runs in results.groupby("method", sort=False):
-            print(row(given.out, part, str(line), runs, "scratch" in found))
+            print(row(given.out, part, str(line), runs))
 
 
 def carried_out(part: str, given: argparse.Namespace) -> pd.DataFrame:
@@ -128,17 +128,13 @@ def right(folder: Path, line: str, seeds: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def row(out: Path, part: str, line: str, runs: pd.DataFrame, scratch: bool) -> str:
+def row(out: Path, part: str, line: str, runs: pd.DataFrame) -> str:
     """Of the table."""
     seeds = len(runs)
     values, labels = right(out / part, line, seeds)
     share = np.tile(1 / np.bincount(labels)[labels] / len(np.unique(labels)), (seeds, 1))
     less = ""
-    if (
-        scratch
-        and part != "scratch"
-        and (out / "scratch" / RUNS / Run(Method.parse(line), 0, Settings()).name).is_dir()
-    ):
+    if part != "scratch" and (out / "scratch" / RUNS / Run(Method.parse(line), 0, Settings()).name).is_dir():
         less = text(crossed(values - right(out / "scratch", line, seeds)[0], share, labels), sign="+")
     each = ", ".join(f"{100 * value:.1f}" for value in runs.sort_values("seed")["balanced_accuracy"])
     mean, few = text(crossed(values, share, labels)), 100 * runs["few"].mean()

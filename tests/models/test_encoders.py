@@ -127,6 +127,34 @@ class TestTransformers:
                 alone = bare(input_ids=tokens[row : row + 1, :length]).last_hidden_state.mean(1)
                 torch.testing.assert_close(found[row : row + 1], alone)
 
+    def test_names_of_classes_by_the_text_side_which_is_no_part_of_the_encoder(self, clip_tiny: Path) -> None:
+        from transformers import AutoTokenizer, CLIPModel
+
+        encoder = find_encoder(str(clip_tiny))
+        whole = CLIPModel.from_pretrained(clip_tiny).eval()
+        x = torch.rand(2, 3, 16, 16)
+        texts = AutoTokenizer.from_pretrained(clip_tiny)(
+            ["a photo of a good film.", "a photo of a bad."], padding=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            torch.testing.assert_close(
+                encoder(x), whole.get_image_features(pixel_values=encoder.normalize(x)).pooler_output
+            )
+            asked = {name: texts[name] for name in ("input_ids", "attention_mask")}
+            expected = whole.get_text_features(**asked).pooler_output
+        torch.testing.assert_close(encoder.features_of_names(["good_film", "bad"]), expected)
+        assert not any("text" in name for name in encoder.state_dict())
+
+    def test_names_of_classes_are_texts_for_an_encoder_of_texts(
+        self, bert_tiny: Path, vit_tiny: Path
+    ) -> None:
+        encoder = find_encoder(str(bert_tiny))
+        with torch.no_grad():
+            expected = encoder(encoder.inputs.tokenize(["good film"]))
+        torch.testing.assert_close(encoder.features_of_names(["good_film"]), expected)
+        with pytest.raises(InputError, match=r"has no text side .*start=means"):
+            find_encoder(str(vit_tiny)).features_of_names(["good"])
+
     def test_longer_texts_are_cut(self, bert_tiny: Path) -> None:
         encoder = find_encoder(str(bert_tiny))
         assert encoder.inputs.tokenize(["good " * 100]).shape == (1, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,62 @@ def test_a_head_that_starts_from_class_means_answers_by_them(settings, pictures)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(InputError, match=r"unknown start of cosine 'mean': did you mean means\?"):
         Method.parse("erm+cosine:start=mean").make_head()
+
+
+@pytest.mark.parametrize("tune", ["light", "all"])
+def test_a_head_that_starts_from_names_answers_as_without_training(tune, settings, pictures, clip_tiny):
+    """What "zero-shot" is: the angle between an image and its class's name."""
+    from midmix.training.predict import predict
+    from midmix.training.stages import start_head
+
+    begun = run(settings, "erm+cosine:start=names", network=str(clip_tiny), weights=None, tune=tune)
+    split = begun.split(pictures)
+    model = begun.network(split)
+    start_head(begun.method, model, split)
+    found = predict(model, split.test)
+    names = model.features_of_names(pictures.train.classes)
+    unit = torch.nn.functional.normalize
+    torch.testing.assert_close(found.logits, 16 * unit(found.features) @ unit(names).T)
+
+
+def test_a_head_on_features_starts_from_names_too(settings, pictures, clip_tiny, tmp_path):
+    from midmix.models import fit_normalization
+    from midmix.training import embedded
+    from midmix.training.encoders import encoder_of
+    from midmix.training.run import check_runs
+    from midmix.training.stages import start_head
+
+    begun = run(settings, "erm+cosine:start=names", network=str(clip_tiny), weights=None, tune="head")
+    encoder = encoder_of(begun.settings)
+    train, test = (
+        replace(part, inputs=part.inputs[torch.arange(len(part))]) for part in (pictures.train, pictures.test)
+    )
+    source = embedded(replace(pictures, train=train, test=test), encoder, folder=tmp_path)
+    check_runs([begun], source)
+    split = begun.split(source)
+    model = fit_normalization(begun.network(split), split.train.inputs)
+    start_head(begun.method, model, split, lambda: encoder)
+    named = torch.nn.functional.normalize(encoder.features_of_names(source.train.classes))
+    named = named - named.mean(0)
+    directions = torch.nn.functional.normalize(model.get_classifier().weight.detach())
+    rows = split.test.inputs
+    centred = (rows - model.normalize.mean) @ named.T  # what a row has of a name, beyond the mean row
+    standard = model.normalize(rows)
+    lengths = (named * model.normalize.std).norm(dim=1)
+    torch.testing.assert_close(standard @ directions.T, centred / lengths, rtol=1e-4, atol=1e-5)
+    for network, message in (
+        ("timm:test_vit@32", "has no text side"),
+        ("linear", "with a text side; name one"),
+    ):
+        other = run(
+            settings,
+            "erm+cosine:start=names",
+            network=network,
+            weights="none" if ":" in network else None,
+            tune="head" if ":" in network else "all",
+        )
+        with pytest.raises(InputError, match=message):
+            check_runs([other], source)
 
 
 def test_only_an_encoder_can_be_tuned_in_part(settings, pictures, tmp_path: Path):

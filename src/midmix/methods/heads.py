@@ -14,7 +14,7 @@ from midmix.methods.values import real, whole
 from midmix.models.heads import CosineLinear as CosineLinear
 from midmix.registry import Registry
 
-STARTS = ("random", "means")
+RANDOM, MEANS, NAMES = STARTS = ("random", "means", "names")
 
 
 class Head(Protocol):
@@ -36,9 +36,10 @@ class Cosine:
 
     Args:
         scale: s of `CosineLinear`, above 0.
-        start: first weights: "random", or "means" for the mean directions of each class's features, so that the first
-            answers are those of the nearest class mean; for an encoder that is pretrained (Shi et al. 2024, arXiv
-            2309.10019). A class without rows keeps random ones.
+        start: first weights: "random"; "means" for the mean directions of each class's features, so that the first
+            answers are those of the nearest class mean, for an encoder that is pretrained; or "names" for what its text
+            side makes of the classes' names (both: Shi et al. 2024, arXiv 2309.10019). A class without rows keeps
+            random ones by means, and not by names.
 
     Raises:
         InputError: for a scale that is not a finite number above 0, or another start.
@@ -58,27 +59,44 @@ class Cosine:
             raise unknown("start of cosine", self.start, STARTS)
 
     @property
-    def start_from(self) -> Callable[[nn.Module, Labelled], None] | None:
-        """What sets a head's first weights by the training rows' features; None where they are random."""
-        return _start_from_means if self.start == "means" else None
+    def start_from(self) -> Callable[[nn.Module, Known], None] | None:
+        """What sets a head's first weights by what is known of the classes; None where they are random."""
+        return {RANDOM: None, MEANS: _start_from_means, NAMES: _start_from_names}[self.start]
+
+    @property
+    def needs_names(self) -> bool:
+        """Whether an encoder must know the classes' names."""
+        return self.start == NAMES
 
     def make(self, features: int, num_classes: int) -> nn.Module:
         return CosineLinear(features, num_classes, self.scale)
 
 
-class Labelled(Protocol):
-    """Features `[N, D]` with their labels `[N]`."""
+class Known(Protocol):
+    """What is known of the classes before a head is trained, as features that enter it."""
 
-    features: Tensor
-    labels: Tensor
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """The training rows' features `[N, D]`, and their labels `[N]`."""
+        ...
+
+    def names(self) -> Tensor:
+        """The classes' names as features `[C, D]`."""
+        ...
 
 
 @torch.no_grad()
-def _start_from_means(head: nn.Module, rows: Labelled) -> None:
+def _start_from_means(head: nn.Module, known: Known) -> None:
     assert isinstance(head, CosineLinear)
-    directions = nn.functional.normalize(rows.features.double())
-    for label in torch.unique(rows.labels).tolist():
-        head.weight[label] = directions[rows.labels == label].mean(0).to(head.weight)
+    features, labels = known.rows()
+    directions = nn.functional.normalize(features.double())
+    for label in torch.unique(labels).tolist():
+        head.weight[label] = directions[labels == label].mean(0).to(head.weight)
+
+
+@torch.no_grad()
+def _start_from_names(head: nn.Module, known: Known) -> None:
+    assert isinstance(head, CosineLinear)
+    head.weight.copy_(nn.functional.normalize(known.names().double()))
 
 
 class ExpertHeads(nn.Module):

@@ -103,6 +103,8 @@ class Encoder(nn.Module):
             rows are texts.
         inputs: what it wants of its rows.
         name: how it is called: what `midmix.models.build` takes.
+        texts: of an encoder that was trained on images and texts together, what makes features `[C, D]` of texts; its
+            weights are none of the encoder's.
 
     Raises:
         InputError: where the body does not turn such rows into features; it is tried with two rows of zeros.
@@ -117,9 +119,16 @@ class Encoder(nn.Module):
     own_normalization = True
     widths: tuple[int, ...] = ()
 
-    def __init__(self, body: nn.Module, inputs: ImageInputs | TextInputs, *, name: str = "encoder") -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        inputs: ImageInputs | TextInputs,
+        *,
+        name: str = "encoder",
+        texts: Callable[[Sequence[str]], Tensor] | None = None,
+    ) -> None:
         super().__init__()
-        self.network, self.inputs = name, inputs
+        self.network, self.inputs, self.texts = name, inputs, texts
         self.still: tuple[nn.Module, ...] = ()  # stay in evaluation mode, see `prepare_tuning`
         self.normalize: nn.Module = nn.Identity()
         if isinstance(inputs, ImageInputs):
@@ -157,6 +166,32 @@ class Encoder(nn.Module):
         """Rows to logits `[B, num_classes]`; to features where there is no classifier."""
         found: Tensor = self.fc(self.features(x))
         return found
+
+    def features_of_names(self, classes: Sequence[str]) -> Tensor:
+        """Features `float32 [C, D]` of classes' names, on the CPU: where rows of a class should lie, had it none.
+
+        An encoder of texts takes the names as they are, one of images and texts "a photo of a NAME.", as Radford et al.
+        2021 (arXiv 2103.00020) have it; an underscore is a space in both.
+
+        Raises:
+            InputError: an encoder of images without a text side.
+
+        Example:
+            >>> encoder = Encoder(nn.Flatten(), ImageInputs((2, 2)), texts=lambda names: torch.ones(len(names), 12))
+            >>> encoder.features_of_names(["cat", "dog"]).shape
+            torch.Size([2, 12])
+        """
+        names = [name.replace("_", " ") for name in classes]
+        with torch.no_grad():
+            if isinstance(self.inputs, TextInputs):
+                device = next(self.parameters()).device
+                return self.features(self.inputs.tokenize(names).to(device)).float().cpu()
+            if self.texts is None:
+                raise InputError(
+                    f"network {self.network!r}: has no text side that knows names of classes; start a head by "
+                    "start=means, or name an encoder of images and texts, such as hf:openai/clip-vit-base-patch32"
+                )
+            return self.texts([f"a photo of a {name}." for name in names]).float().cpu()
 
     def digest(self) -> str:
         """The first 16 hex digits of SHA-256 over names and bytes of the encoder's weights, its classifier left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from torch import nn
@@ -14,13 +15,13 @@ from midmix.methods import Method
 from midmix.registry import Code, code_of
 from midmix.training.augment import is_augmented, prepare_loss
 from midmix.training.baseline import check_baseline
-from midmix.training.encoders import encoder_record
+from midmix.training.encoders import encoder_of, encoder_record
 from midmix.training.identity import groups_digest, names_digest, rows_digest
 from midmix.training.network import make_network
 from midmix.training.predict import features_of
 from midmix.training.settings import Settings
 from midmix.training.split import Split, draw_split
-from midmix.training.stages import rehearse_stages
+from midmix.training.stages import rehearse_stages, start_head
 from midmix.training.tuned import Tuned
 
 SEEDS = 2**63
@@ -154,5 +155,7 @@ def check_runs(runs: Sequence[Run], source: Source) -> None:
             mix.check_rows(split.train.shape)
             mix.attach(model, loss=loss).remove()
             rehearse_stages(run.method, model, split)
+            if getattr(run.method.make_head(), "needs_names", False):
+                start_head(run.method, model, split, partial(encoder_of, run.settings))
         except InputError as error:
             raise InputError(f"{run.method}: {error}") from error

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from midmix.decisions import LogitPrior
 from midmix.errors import DivergedError, InputError
 from midmix.methods import Method, StageData
 from midmix.methods.stages import prior_after
-from midmix.models import replace_module
+from midmix.models import Encoder, Normalize, replace_module
 from midmix.training.history import Epoch, epoch_record
-from midmix.training.predict import features_of, predict, accuracy_of
+from midmix.training.predict import accuracy_of, features_of, predict
 from midmix.training.split import Split
 
 
@@ -51,14 +53,53 @@ def apply_stages(
     return trained
 
 
-def start_head(method: Method, model: nn.Module, split: Split) -> None:
-    """Gives the method's head its first weights by the training rows' features, where it takes them from there."""
+def start_head(
+    method: Method, model: nn.Module, split: Split, encoder: Callable[[], Encoder | None] = lambda: None
+) -> None:
+    """Gives the method's head its first weights by what is known of the classes, where it takes them from there.
+
+    Args:
+        encoder: what made the rows' features, where the model was given these; it is asked where a head wants names.
+
+    Raises:
+        InputError: for a head that begins from the classes' names, without an encoder that knows names.
+    """
     start = getattr(method.make_head(), "start_from", None)
     if start is None:
         return
-    found = predict(model, split.train, classifier=method.classifier)
     num_classes = len(split.train.classes)
-    start(features_of(model, num_classes, method.classifier).classifier(model, num_classes), found)
+    known = _Known(method, model, split, encoder)
+    start(features_of(model, num_classes, method.classifier).classifier(model, num_classes), known)
+
+
+@dataclass(frozen=True)
+class _Known:
+    method: Method
+    model: nn.Module
+    split: Split
+    encoder: Callable[[], Encoder | None]
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        found = predict(self.model, self.split.train, classifier=self.method.classifier)
+        return found.features, found.labels
+
+    def names(self) -> Tensor:
+        """Of the encoder's, as the head gets its features; where these are standardised, without what names share.
+
+        There a row is `(z - m) / s`, so that its product with `s t` is `t · (z - m)`: names of a class decide by what
+        is theirs, and the way that texts lie from images cancels out.
+        """
+        encoder = self.model if isinstance(self.model, Encoder) else self.encoder()
+        if encoder is None:
+            raise InputError(
+                f"{self.method}: names of classes are known to an encoder with a text side; name one with --network, "
+                "such as hf:openai/clip-vit-base-patch32, or begin with start=means"
+            )
+        found = nn.functional.normalize(encoder.features_of_names(self.split.train.classes))
+        if encoder is self.model:
+            return found
+        (layer,) = (module for module in self.model.modules() if isinstance(module, Normalize))
+        return (found - found.mean(0)) * layer.std.cpu()
 
 
 def rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:

@@ -17,6 +17,7 @@ from midmix.models import fit_normalization
 from midmix.training.baseline import LINEAR, fit_baseline
 from midmix.training.callback import Callback
 from midmix.training.checkpoint import Checkpoints
+from midmix.training.encoders import encoder_of
 from midmix.training.fit import Fit
 from midmix.training.hardware import hardware
 from midmix.training.history import Epoch
@@ -83,7 +84,7 @@ def trained_by_method(
     model = run.network(split)
     rehearse_stages(run.method, model, split)
     fit_normalization(model, split.train.inputs)
-    start_head(run.method, model, split)
+    start_head(run.method, model, split, lambda: encoder_of(run.settings))
     checkpoints = Checkpoints(folder / CHECKPOINTS, callback.say, callback.still_ours)
     fit = Fit(
         model,

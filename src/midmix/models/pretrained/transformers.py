@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ def transformers_folder(network: str, folder: Path, weights: str) -> Encoder:
         model = _loaded(network, folder, type(model), config, files)
     _without_unused(model)
     if _takes_images(model):
-        body: nn.Module = _Images(model)
-        return Encoder(body, _image_inputs(folder, config), name=network)
+        texts = _text_side(model, folder)
+        return Encoder(_Images(model), _image_inputs(folder, config), name=network, texts=texts)
     inputs = _text_inputs(network, folder, config)
     return Encoder(_Texts(model), inputs, name=network)
 
@@ -111,6 +112,44 @@ class _Texts(nn.Module):
         return mean
 
 
+_TEXT_SIDE = ("text_model", "text_projection")
+"""What belongs to texts in a model of images and texts."""
+
+
+def _text_side(model: nn.Module, folder: Path) -> Callable[[Sequence[str]], Tensor] | None:
+    """Takes the text side out of a model of images and texts, of which it is no part that could be trained.
+
+    Returns:
+        What makes features of texts; None for a model of images alone, or a folder without a tokenizer.
+    """
+    if not all(isinstance(getattr(model, part, None), nn.Module) for part in _TEXT_SIDE[:1]):
+        return None
+    side = copy(model)
+    side._modules = dict(model._modules)
+    for part in _TEXT_SIDE:
+        if isinstance(getattr(model, part, None), nn.Module):
+            delattr(model, part)
+    try:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception:  # as a folder without one makes it, in a library's own ways
+        return None
+    longest = int(side.config.text_config.max_position_embeddings)  # type: ignore[union-attr,arg-type]
+
+    def features(texts: Sequence[str]) -> Tensor:
+        asked = tokenizer(
+            list(texts), truncation=True, padding="max_length", max_length=longest, return_tensors="pt"
+        )
+        with torch.no_grad():
+            found: Any = side.eval().get_text_features(  # type: ignore[operator]
+                input_ids=asked["input_ids"], attention_mask=asked.get("attention_mask")
+            )
+        return found if isinstance(found, Tensor) else found.pooler_output
+
+    return features
+
+
 def _takes_images(model: nn.Module) -> bool:
     return hasattr(model, "get_image_features") or getattr(model, "main_input_name", "") == "pixel_values"
 
@@ -129,7 +168,8 @@ def _image_inputs(folder: Path, config: Any) -> ImageInputs:
             about = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{folder / PREPROCESSING}: is not JSON, or was cut") from error
-    wanted = about.get("size", getattr(config, "image_size", 224))
+    own = getattr(config, "vision_config", config)  # of a model of images and texts
+    wanted = about.get("size", getattr(own, "image_size", 224))
     height, width = _size(wanted)
     crop = float(about.get("crop_pct") or 1.0)
     if about.get("do_center_crop") and "crop_size" in about:
