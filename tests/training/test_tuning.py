@@ -111,6 +111,7 @@ def test_a_head_on_features_starts_from_names_too(settings, pictures, clip_tiny,
 
     begun = run(settings, "erm+cosine:start=names", network=str(clip_tiny), weights=None, tune="head")
     encoder = encoder_of(begun.settings)
+    assert encoder is not None
     train, test = (
         replace(part, inputs=part.inputs[torch.arange(len(part))]) for part in (pictures.train, pictures.test)
     )
