@@ -351,13 +351,17 @@ class Mix(nn.Module):
         return self if parameter is None else self.to(parameter.device)
 
     def check_rows(self, shape: Sequence[int]) -> None:
-        """Sees that its mask, if it has one, can be laid on what enters a network for rows of this shape.
+        """Sees that its mask, if it has one, can be laid on what enters a network, or its classifier, for such rows.
 
         Raises:
             InputError: where it cannot. Of a hidden layer nothing is known before it runs.
         """
-        if self.mask is not None and isinstance(self.site, Input | Features):
-            self.mask.check(shape if isinstance(self.site, Input) else shape[:1])
+        if self.mask is None:
+            return
+        if isinstance(self.site, Input):
+            self.mask.check(shape)
+        elif isinstance(self.site, Features) and self.site.name is None:  # by a name it may be any layer
+            self.mask.check(shape[:1])
 
     def fed_prior(self) -> Tensor:
         """Shares `[C]` of the classes among all targets that the loss has been given, those of a clean term too."""
