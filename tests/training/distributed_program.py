@@ -21,6 +21,7 @@ from midmix.mixing.context import as_loss
 from midmix.models import build
 from midmix.training import Callback, ClassBalancedSampler, Fit, Run, Settings, Split, train_run
 from midmix.training.seeds import stream
+from midmix.training.shared import accuracy_shared, predict_shared
 
 SEED = 4
 # Seven batches an epoch of 29 and 28 rows, so that the two processes have unequal parts; 56 steps.
@@ -90,6 +91,7 @@ def outcome(fit: Fit, ratios: list[float]) -> dict[str, Any]:
         "weights": dict(fit.model.state_dict()),
         "mix": dict(fit.mix.state_dict()),
         "losses": [row["train_loss"] for row in history],
+        "tested": [row["test_accuracy"] for row in history],
     }
 
 
@@ -141,6 +143,7 @@ def compare_with_one(folder: Path) -> None:
     sampler = ClassBalancedSampler(labels, 101, seed=SEED)
     sampler.set_epoch(2)
     found["sampler"] = list(sampler)
+    found["shared"] = shared_predictions()
     try:
         source = data()
         few = source.train.select(torch.tensor([0, 100, 199]))
@@ -150,6 +153,47 @@ def compare_with_one(folder: Path) -> None:
     except InputError as error:
         found["too few rows"] = str(error)
     torch.save(found, folder / f"rank{rank}.pt")
+
+
+def many_rows() -> Labelled:
+    """Rows of three batches of evaluation, the last of them short."""
+    inputs = torch.randn(2345, 8, generator=torch.Generator().manual_seed(3))
+    return Labelled(inputs, torch.arange(2345) % 5, tuple("abcde"))
+
+
+def shared_predictions() -> dict[str, Any]:
+    """What all processes make of many rows, and of fewer than one batch each."""
+    accelerator, model, rows = Accelerator(), build("mlp-16", (8,), 5, seed=SEED), many_rows()
+    few = predict_shared(accelerator, model, rows.select(torch.arange(7)))
+    found = predict_shared(accelerator, model, rows)
+    broken = rows.select(torch.arange(1500))
+    inputs = Unreadable(broken.inputs) if accelerator.process_index else broken.inputs
+    problem = ""
+    try:
+        predict_shared(accelerator, model, replace(broken, inputs=inputs))
+    except InputError as error:
+        problem = str(error)
+    return {
+        "logits": found.logits, "features": found.features, "few": few.logits, "problem": problem,
+        "accuracy": accuracy_shared(accelerator, model, rows),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Rows that one process cannot read."""
+
+    inputs: Any
+    shape: tuple[int, ...] = (8,)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        raise InputError("row 1001: broken image")
+
+    def select(self, rows: Tensor) -> Unreadable:
+        return self
 
 
 class KilledError(Exception):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from midmix.training import ClassBalancedSampler
+from midmix.models import build
+from midmix.training import ClassBalancedSampler, predict
 
 PROGRAM = Path(__file__).with_name("distributed_program.py")
 spec = importlib.util.spec_from_file_location("distributed_program", PROGRAM)
@@ -63,6 +64,18 @@ def test_two_processes_train_as_one_with_the_whole_batch(case, two):
         torch.testing.assert_close(first["mix"][name], one["mix"][name], rtol=1e-5, atol=1e-3, msg=name)
     assert first["losses"] == second["losses"]
     assert first["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert first["tested"] == second["tested"] == pytest.approx(one["tested"])
+
+
+def test_two_processes_share_the_rows_that_they_evaluate_and_both_have_the_bits_of_one(two):
+    model, rows = build("mlp-16", (8,), 5, seed=program.SEED), program.many_rows()
+    expected, few = predict(model, rows), predict(model, rows.select(torch.arange(7)))
+    for found in (shared["shared"] for shared in two):
+        assert torch.equal(found["logits"], expected.logits)
+        assert torch.equal(found["features"], expected.features)
+        assert torch.equal(found["few"], few.logits)
+        assert found["accuracy"] == expected.accuracy()
+        assert found["problem"] == "row 1001: broken image", "which one of them could not read"
 
 
 def test_the_sampler_knows_its_process_by_itself(two):

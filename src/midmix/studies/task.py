@@ -15,7 +15,7 @@ from midmix.data import Source
 from midmix.errors import InputError
 from midmix.files import remove_parts
 from midmix.studies.accelerators import one_accelerator
-from midmix.studies.claims import CLAIM, Claim, Heart, living
+from midmix.studies.claims import CLAIM, Claim, ClaimLostError, Heart, living
 from midmix.training.callback import Callback, StepInfo
 from midmix.training.run import Run
 
@@ -114,6 +114,10 @@ def attempt(
                 told = Attempt(tell, say, stop.is_set, claim.check, bounds.checkpoint_seconds)
                 with one_accelerator():
                     task.carry_out(run, folder, told)
+    except ClaimLostError:
+        if living(folder / CLAIM) is None:  # the folder was removed
+            raise
+        return False  # this machine was suspended, and another has taken the run up
     finally:
         if claim.held():
             (folder / PROGRESS).unlink(missing_ok=True)

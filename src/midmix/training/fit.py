@@ -27,10 +27,11 @@ from midmix.training.batches import Batches, on_device
 from midmix.training.callback import UNWATCHED, Callback, StepInfo
 from midmix.training.checkpoint import Checkpoints
 from midmix.training.history import LAST_PART, Epoch, epoch_record
-from midmix.training.predict import Predictions, accuracy_of, all_finite, features_of, predict
+from midmix.training.predict import Predictions, all_finite, features_of
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
+from midmix.training.shared import accuracy_shared, predict_shared
 from midmix.training.split import Split
 from midmix.training.state import identity, restore, state_of
 from midmix.training.step import can_divide, can_pull_back, mixed_step
@@ -352,16 +353,24 @@ class Fit:
         """The prior that the logits answer for by the targets that the network was fed."""
         return LogitPrior.from_counts(self.mix.fed_prior(), tau=self.loss.absorbs)
 
+    def predict(self, data: Labelled) -> Predictions:
+        """What the network makes of rows, of which each process runs a part; all of them ask, and have all rows."""
+        return predict_shared(self.accelerator, self.model, data, classifier=self.classifier)
+
+    def accuracy(self, data: Labelled) -> float:
+        """The share of rows that it answers rightly, in the same way; NaN where an answer is not finite."""
+        return accuracy_shared(self.accelerator, self.model, data)
+
     def _predict(self, data: Labelled) -> Predictions:
         """The network's predictions after an epoch; no loss has yet shown what its last update did."""
-        found = predict(self.model, data, classifier=self.classifier)
+        found = self.predict(data)
         if not (all_finite(found.logits) and all_finite(found.features)):
             raise self._not_finite()
         return found
 
     def _train_accuracy(self) -> float:
         """That of all training rows, whose logits might not fit in memory together."""
-        found = accuracy_of(self.model, self.split.train)
+        found = self.accuracy(self.split.train)
         if math.isnan(found):
             raise self._not_finite()
         return found

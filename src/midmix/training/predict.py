@@ -124,10 +124,16 @@ def accuracy_of(model: nn.Module, data: Labelled) -> float:
     return hits / len(data)
 
 
+def rows_at_once(model: nn.Module, inputs: Inputs) -> int:
+    """How many rows the model is run on at a time."""
+    device = next(model.parameters()).device
+    return IMAGES if device.type == "cpu" and len(inputs.shape) == 4 else ROWS
+
+
 def _by_batch(model: nn.Module, inputs: Inputs, batch_size: int | None, views: int) -> Iterator[Tensor]:
     """The model's logits, a batch at a time, which is decoded while the one before is run."""
     device, inputs = next(model.parameters()).device, as_tokens(model, inputs)
-    at_once = batch_size or (IMAGES if device.type == "cpu" and len(inputs.shape) == 4 else ROWS)
+    at_once = batch_size or rows_at_once(model, inputs)
     with _in_evaluation_mode(model):
         for stored in in_order(inputs, at_once):
             shown = views_of(stored.to(device), views)

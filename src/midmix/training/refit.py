@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from midmix.data import Source, Splits
+from midmix.data import Labelled, Source, Splits
 from midmix.errors import InputError
 from midmix.methods import Method
 from midmix.models.tuning import HEAD
@@ -15,7 +15,7 @@ from midmix.training.encoders import encoder_of
 from midmix.training.history import Epoch, read_history
 from midmix.training.identity import differences
 from midmix.training.load import load_model
-from midmix.training.predict import predict
+from midmix.training.predict import Predictions, accuracy_of, predict
 from midmix.training.rule import trained_prior
 from midmix.training.run import Run
 from midmix.training.run_folder import HISTORY, check_run, finished
@@ -87,19 +87,25 @@ def refit_run(
             "validation=0.2 (--validation)"
         )
     rehearse_stages(only, model, split)
+
+    def predictions(rows: Labelled) -> Predictions:
+        return predict(model, rows, classifier=record["classifier"])
+
     prior = apply_stages(
-        only, model, split, trained_prior(record), classifier=record["classifier"], seed=run.seed
+        only, model, split, trained_prior(record), predictions, classifier=record["classifier"], seed=run.seed
     )
     model.eval()
     history: list[Epoch] = read_history(trained / HISTORY).to_dict("records")  # type: ignore[assignment]
-    history[-1] = measured_again(model, split, record["classifier"], history[-1], prior)
+    history[-1] = measured_again(
+        split, predictions, lambda rows: accuracy_of(model, rows), history[-1], prior
+    )
     came_to = Trained(
         mix=run.method.make_mix(len(split.train.classes), split.train.counts()),
         network=record["network"],
         model=model,
         classifier=record["classifier"],
         history=history,
-        predict=lambda rows: predict(model, rows, classifier=record["classifier"]),
+        predict=predictions,
         prior=prior,
         probabilities=record["probabilities"],
         seconds=record["seconds"],

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from midmix.data import Labelled
 from midmix.decisions import LogitPrior
 from midmix.errors import DivergedError, InputError
 from midmix.methods import Method, StageData
 from midmix.methods.stages import prior_after
 from midmix.models import Encoder, Normalize, replace_module
 from midmix.training.history import Epoch, epoch_record
-from midmix.training.predict import accuracy_of, features_of, predict
+from midmix.training.predict import Predictions, features_of, predict
 from midmix.training.split import Split
 
 
@@ -25,6 +26,7 @@ def apply_stages(
     model: nn.Module,
     split: Split,
     trained: LogitPrior | None,
+    predictions: Callable[[Labelled], Predictions],
     *,
     classifier: str | None,
     seed: int,
@@ -33,6 +35,7 @@ def apply_stages(
 
     Args:
         trained: the prior that the network's logits answer for; None where it is not known.
+        predictions: what the network makes of rows.
 
     Returns:
         The prior that they answer for afterwards, or None.
@@ -41,10 +44,10 @@ def apply_stages(
         InputError: where a stage cannot be done with such a classifier, or such rows.
     """
     num_classes = len(split.train.classes)
-    data = predict(model, split.train, classifier=classifier)
+    data = predictions(split.train)
     held_out = None
     if split.validation is not None:
-        found = predict(model, split.validation, classifier=classifier)
+        found = predictions(split.validation)
         held_out = found.features, found.labels
     given = StageData(data.features, data.labels, split.train.counts(), held_out, seed)
     head = features_of(model, num_classes, classifier).classifier(model, num_classes)
@@ -120,15 +123,19 @@ def rehearse_stages(method: Method, model: nn.Module, split: Split) -> None:
 
 
 def measured_again(
-    model: nn.Module, split: Split, classifier: str | None, before: Epoch, trained: LogitPrior | None
+    split: Split,
+    predictions: Callable[[Labelled], Predictions],
+    accuracy: Callable[[Labelled], float],
+    before: Epoch,
+    trained: LogitPrior | None,
 ) -> Epoch:
     """The last epoch again; what was said of its training stays."""
     validation = split.validation
     return epoch_record(
         epoch=int(before["epoch"]),
-        train_accuracy=accuracy_of(model, split.train),
-        test=predict(model, split.test, classifier=classifier),
-        validation=None if validation is None else predict(model, validation, classifier=classifier),
+        train_accuracy=accuracy(split.train),
+        test=predictions(split.test),
+        validation=None if validation is None else predictions(validation),
         counts=split.train.counts().tolist(),
         train_loss=before["train_loss"],
         ratio=before["ratio"],

@@ -100,9 +100,10 @@ def write_run(
         "seconds": trained.seconds,
         "hardware": trained.hardware,
     }
+    tested = trained.predict(split.test)  # by all processes
+    held_out = None if split.validation is None else trained.predict(split.validation)
     if trained.writes:
         folder.mkdir(parents=True, exist_ok=True)
-        tested = trained.predict(split.test)
         evidence = Evidence.of(
             trained.mix,
             trained.history,
@@ -122,8 +123,7 @@ def write_run(
             if split.test_rows is not None:
                 arrays["rows"] = split.test_rows
             np.savez(file, **{name: tensor.numpy() for name, tensor in arrays.items()})  # type: ignore[arg-type]
-        if split.validation is not None:  # what thresholds and calibrations are chosen on
-            held_out = trained.predict(split.validation)
+        if held_out is not None:  # what thresholds and calibrations are chosen on
             with atomic_write(folder / VALIDATION) as path, path.open("wb") as file:
                 np.savez(file, logits=held_out.logits, labels=held_out.labels)
         callback.still_ours()

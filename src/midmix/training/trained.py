@@ -21,7 +21,7 @@ from midmix.training.encoders import encoder_of
 from midmix.training.fit import Fit
 from midmix.training.hardware import hardware
 from midmix.training.history import Epoch
-from midmix.training.predict import Predictions, predict
+from midmix.training.predict import Predictions
 from midmix.training.run import Run
 from midmix.training.run_folder import CHECKPOINTS
 from midmix.training.split import Split
@@ -35,7 +35,7 @@ class Trained:
     Attributes:
         mix: what its rows were mixed by; None where there is no such thing.
         model: None where it cannot be kept as plain data.
-        predict: what it makes of rows.
+        predict: what it makes of rows; to be asked by all processes.
         prior: that its logits answer for; None where it is not known.
         probabilities: whether softmax of its logits are probabilities.
         seconds: of training, evaluations left out.
@@ -100,8 +100,10 @@ def trained_by_method(
     )
     history, prior = fit.run(), fit.fed()
     if run.method.stages:
-        prior = apply_stages(run.method, model, split, prior, classifier=fit.classifier, seed=run.seed)
-        history[-1] = measured_again(model, split, fit.classifier, history[-1], prior)
+        prior = apply_stages(
+            run.method, model, split, prior, fit.predict, classifier=fit.classifier, seed=run.seed
+        )
+        history[-1] = measured_again(split, fit.predict, fit.accuracy, history[-1], prior)
 
     def close() -> None:
         if fit.accelerator.is_main_process:
@@ -115,7 +117,7 @@ def trained_by_method(
         model=model,
         classifier=fit.classifier,
         history=history,
-        predict=lambda rows: predict(model, rows, classifier=fit.classifier),
+        predict=fit.predict,
         probabilities=True,
         prior=prior,
         seconds=fit.seconds,
