@@ -26,7 +26,7 @@ from midmix.data import load
 from midmix.methods import Method
 from midmix.models import MLP, build, fit_normalization
 from midmix.training import Fit, Settings, draw_split
-from midmix.training.schedule import make_optimizer, make_schedule
+from midmix.training.schedule import make_schedule
 
 BATCH, RATE = 64, 0.05
 SPLIT = draw_split(load("digits"), seed=0)
@@ -38,9 +38,11 @@ def by_hand(epochs: int, *, balanced: bool, fused: bool | None, evaluate: bool) 
     model = MLP((64,), 10)
     fit_normalization(model, SPLIT.train.inputs)
     settings = Settings(epochs=epochs, learning_rate=RATE)
-    optimizer = make_optimizer(model, settings)
-    for group in optimizer.param_groups:
-        group["fused"] = fused
+    groups = [
+        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.SGD(groups, RATE, settings.momentum, nesterov=True, fused=fused)
     schedule = make_schedule(optimizer, settings, STEPS)
     x, y = SPLIT.train.inputs, SPLIT.train.labels
     assert isinstance(x, torch.Tensor)
