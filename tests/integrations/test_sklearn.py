@@ -200,6 +200,7 @@ def test_nothing_global_is_touched(tailed):
         ({"calibrate": "platt"}, "calibrate: 'platt'"),
         ({"aim": "f1", "cv": 1}, "cv: 1"),
         ({"method": "logistic"}, "is no network"),
+        ({"method": "am-mixup:accuracy=validation"}, "an estimator shows it none"),
         ({"learning_rate": 1e30}, "learning_rate"),
         ({"early_stopping": True, "patience": 0}, "patience"),
         ({"early_stopping": True, "validation_fraction": 1.5}, "fraction"),

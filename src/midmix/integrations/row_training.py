@@ -59,7 +59,16 @@ class RowTraining:
 
     @classmethod
     def begin(cls, inputs: Tensor, classes: int, mix: Mix, loss: Loss, settings: Settings, seed: int) -> Self:
-        """A new network for rows like these, `[N, D]`, which it is standardised by."""
+        """A new network for rows like these, `[N, D]`, which it is standardised by.
+
+        Raises:
+            InputError: for a mix that asks for held-out rows.
+        """
+        if mix.needs_validation:
+            raise InputError(
+                "method: λ would follow held-out rows, and an estimator shows it none; use accuracy=running, or "
+                "midmix train with --validation"
+            )
         model = build(settings.network, tuple(inputs.shape[1:]), classes, width=settings.width, seed=seed)
         fit_normalization(model, inputs)
         prepare_loss(loss, model, classes, classifier=None, augmented=False, seed=seed)
