@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +47,8 @@ class Ground:
 
 
 def grounds(sets: Path) -> Mapping[str, Ground]:
-    """Both grounds."""
-    digits = Settings(
-        network="mlp-64", epochs=60, batch_size=64, learning_rate=0.05, weight_decay=0.001, evaluate_every=60
-    )
+    """Digits, and features with little and with much weight decay, which does some of what mixing does."""
+    digits = Settings(network="mlp-64", epochs=60, learning_rate=0.05, weight_decay=0.001, evaluate_every=60)
     cifar = Settings(
         network="mlp-128-128",
         epochs=15,
@@ -59,7 +57,12 @@ def grounds(sets: Path) -> Mapping[str, Ground]:
         weight_decay=0.001,
         evaluate_every=15,
     )
-    return {"digits": Ground("digits", digits, 50), "cifar": Ground(str(sets / "cifar"), cifar, 100)}
+    source = str(sets / "cifar")
+    return {
+        "digits": Ground("digits", digits, 50),
+        "cifar": Ground(source, cifar, 100),
+        "cifar-decay-0.02": Ground(source, replace(cifar, weight_decay=0.02), 100),
+    }
 
 
 def without(rows: Labelled, strangers: list[int]) -> Labelled:
@@ -85,14 +88,14 @@ def balanced(found: Predictions) -> float:
     return evaluate_all(Outputs(found.labels, found.logits), ["balanced_accuracy"])["balanced_accuracy"]
 
 
-def measure(ground: Ground, line: str, seed: int, out: Path) -> dict[str, float]:
+def measure(name: str, ground: Ground, line: str, seed: int, out: Path) -> dict[str, float]:
     """All figures of a line and seed."""
     whole = load(ground.source)
     classes = len(whole.train.classes)
     drawn = torch.randperm(classes, generator=torch.Generator().manual_seed(seed))[:2].tolist()
     source = Source(f"{whole.name} without {drawn}", without(whole.train, drawn), without(whole.test, drawn))
     run = Run(Method.parse(line), seed, ground.settings, ground.imbalance, "exp", 0.0, ranks="drawn")
-    folder = out / f"{whole.name}-{run.name}"
+    folder = out / f"{name}-{run.name}"
     train_run(run, source, folder)
     model, _ = load_model(folder)
     train = predict(model, run.split(source).train)
@@ -103,11 +106,11 @@ def measure(ground: Ground, line: str, seed: int, out: Path) -> dict[str, float]
         model, Labelled(strange.inputs, torch.zeros(len(strange), dtype=torch.long), source.test.classes)
     )
     figures = {"clean": balanced(known)}
-    for name, inside in scores(known, centres).items():
-        outside = scores(stranger, centres)[name]
+    for score, inside in scores(known, centres).items():
+        outside = scores(stranger, centres)[score]
         truth = np.r_[np.ones(len(inside)), np.zeros(len(outside))]
-        figures[f"auroc_{name}"] = float(roc_auc_score(truth, torch.cat([inside, outside]).numpy()))
-        figures[f"fpr95_{name}"] = float((outside >= inside.quantile(0.05)).double().mean())
+        figures[f"auroc_{score}"] = float(roc_auc_score(truth, torch.cat([inside, outside]).numpy()))
+        figures[f"fpr95_{score}"] = float((outside >= inside.quantile(0.05)).double().mean())
     inputs = source.test.inputs
     assert isinstance(inputs, Tensor)
     noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(seed)) * inputs.float().std(0)
@@ -154,7 +157,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     found = [
-        {"ground": name, "line": line, "seed": seed, **measure(ground, line, seed, given.out)}
+        {"ground": name, "line": line, "seed": seed, **measure(name, ground, line, seed, given.out)}
         for name, ground in grounds(given.sets).items()
         for line in LINES
         for seed in range(given.seeds)
