@@ -1,6 +1,9 @@
 """The learning rate against its formula, and which weights are decayed."""
 
 import math
+import subprocess
+import sys
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -98,3 +101,23 @@ def test_a_fused_step_is_that_of_torchs_own_optimizer(momentum, late):
         torch.testing.assert_close(one, other, rtol=1e-6 if late else 0, atol=1e-7 if late else 0)
     if momentum:
         theirs.load_state_dict(ours.state_dict())
+
+
+def test_training_does_not_wait_for_a_compiler_that_nobody_asked_for():
+    """torch's takes a second to import, in every worker of a comparison."""
+    program = """
+import sys
+from midmix.data import from_arrays
+from midmix.methods import Method
+from midmix.training import Run, Settings, train_run
+from pathlib import Path
+import torch
+source = from_arrays(torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20))
+run = Run(Method.parse("balanced-am-mixup+balanced_softmax"), 0, Settings(network="mlp-8", epochs=1))
+train_run(run, source, Path(sys.argv[1]))
+print("torch._dynamo" in sys.modules)
+"""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", program, folder]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "False"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -25,6 +25,15 @@ BUSY: dict[int, int] = {}
 """Of the models with a running block, by identity: the attachment's key."""
 KEYS = itertools.count()
 _TRACKER = ModuleTracker()
+
+
+@cache
+def keep_masks_out_of_graphs() -> None:
+    """Sees that no compiled graph holds the laying of a mask, whose box is worked out outside of tensors.
+
+    Done when a mask first needs it: torch's compiler takes a second to import.
+    """
+    Attachment._lay = torch.compiler.disable(Attachment._lay)  # type: ignore[method-assign, no-untyped-call]
 
 
 class Attachment:
@@ -138,7 +147,6 @@ class Attachment:
             self.clean_logits = _answer(module, activations, again)
         return plan.apply(activations)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _lay(self, plan: Plan, module: nn.Module, activations: Tensor, again: Forward) -> Plan:
         """The plan with its mask laid here; it takes the other's place, so that a pass repeated has the same mask."""
         assert plan.unlaid is not None

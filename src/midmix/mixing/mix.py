@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from midmix.errors import InputError
-from midmix.mixing.attachment import Attachment
+from midmix.mixing.attachment import Attachment, keep_masks_out_of_graphs
 from midmix.mixing.blend import Blend, Linear
 from midmix.mixing.confusion import Confusion
 from midmix.mixing.context import HINTS, Loss, RowLoss, Views, as_loss, cross_entropy
@@ -336,6 +336,8 @@ class Mix(nn.Module):
         sites = place.choices(model, self.num_classes) if isinstance(place, RandomSite) else (place,)
         if features is not None and isinstance(place, Features):
             features = place
+        if self.mask is not None:
+            keep_masks_out_of_graphs()
         attachment = Attachment(model, sites, self.num_classes, watch=self.needs_clean_logits, keep=features)
         if attachment.keep_head is not None:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,10 @@ class FusedSGD(SGD):
                 maximize=group["maximize"],
                 is_first_step=False,
             )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """SGD's own, without torch's compiler around it, which takes a second to import."""
+        inspect.unwrap(SGD.add_param_group)(self, param_group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients, or sets them to 0."""
