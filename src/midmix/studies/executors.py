@@ -30,6 +30,14 @@ MINUTES = 240
 """Of a scheduler's job, where nothing else is said; a run that takes longer goes on in another."""
 
 
+_DASK = {
+    "distributed.worker.daemon": False,  # a run may have processes of its own, which load its images
+    "distributed.worker.profile.enabled": False,  # a look at every thread a hundred times a second
+    "distributed.admin.tick.interval": "500ms",
+}
+"""Settings of workers that are started here."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """An executor that is there.
@@ -159,12 +167,7 @@ def dask(text: str, jobs: int | None, folder: Path) -> Iterator[Opened]:
             jobs = jobs or there
         else:
             jobs = jobs or os.cpu_count() or 1
-            stack.enter_context(
-                # A run may have processes of its own, which load its images.
-                settings.config.set(
-                    {"distributed.worker.daemon": False, "distributed.logging.distributed": "critical"}
-                )
-            )
+            stack.enter_context(settings.config.set(_DASK))
             with interruptions_ignored():
                 cluster = stack.enter_context(
                     LocalCluster(
