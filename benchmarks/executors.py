@@ -8,7 +8,7 @@
 processor time. The other two compare every run's weights with those of runs that one process does one after another,
 and count from a log that every beginning and every end of a run is written to. A second host is a process table of
 its own with another host name (`unshare`, as root on Linux): its processes cannot be asked for, its leases run out.
-Exit code 1 where a run is lost, done twice or has other bits, or where `time` misses its target.
+Exit code 1 where a run is lost, done twice or has other bits; with --check also where `time` misses its target.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def judged(out: Path, expected: dict[str, bytes], killed: Callable[[str, int], b
     }
 
 
-def measure_time(folder: Path, epochs: int, repeats: int) -> bool:
+def measure_time(folder: Path, epochs: int, repeats: int, *, check: bool) -> bool:
     """Ratios of the two executors' times, taken in turns."""
     taken: dict[str, list[tuple[float, float]]] = {"dask": [], "local": []}
     for number in range(repeats):
@@ -161,7 +161,7 @@ def measure_time(folder: Path, epochs: int, repeats: int) -> bool:
         print(f"| {name} | {statistics.median(values):.3f} | {shown} |")
     same = weights(folder / "dask-0") == weights(folder / "local-0")
     print(f"\nthe same bits: {same}; target {TARGET}")
-    return same and min(statistics.median(values) for values in ratios) <= TARGET
+    return same and (not check or statistics.median(ratios[0]) <= TARGET)
 
 
 def reference(folder: Path, epochs: int) -> dict[str, bytes]:
@@ -236,8 +236,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="?", default="time", choices=("time", "together", "kills", "launch"))
-    parser.add_argument("--epochs", type=int, default=60, help="of each run (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="of `time` (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=40, help="of each run (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, help="of `time` (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="exit code 1 where a target is missed")
     parser.add_argument("--kills", type=int, default=50, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of the kills (default: drawn)")
     parser.add_argument("--out", type=Path, help="of `launch`")
@@ -251,7 +252,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.what == "time":
-            return 0 if measure_time(folder, given.epochs, given.repeats) else 1
+            return 0 if measure_time(folder, given.epochs, given.repeats, check=given.check) else 1
         if given.what == "together":
             return 0 if together(folder, given.epochs) else 1
         seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed

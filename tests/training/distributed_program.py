@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 from midmix.data import Labelled, Source
 from midmix.errors import InputError
@@ -19,7 +22,7 @@ from midmix.methods import Method
 from midmix.mixing import BetaRatio, Hidden, Mix, Pairing, Ratio
 from midmix.mixing.context import as_loss
 from midmix.models import build
-from midmix.training import Callback, ClassBalancedSampler, Fit, Run, Settings, Split, train_run
+from midmix.training import Callback, ClassBalancedSampler, Fit, Run, Settings, Split, predict, train_run
 from midmix.training.seeds import stream
 from midmix.training.shared import accuracy_shared, predict_shared
 
@@ -144,6 +147,7 @@ def compare_with_one(folder: Path) -> None:
     sampler.set_epoch(2)
     found["sampler"] = list(sampler)
     found["shared"] = shared_predictions()
+    found["whole"], found["sharded"] = with_weights("whole"), with_weights("sharded")
     try:
         source = data()
         few = source.train.select(torch.tensor([0, 100, 199]))
@@ -177,6 +181,25 @@ def shared_predictions() -> dict[str, Any]:
         "logits": found.logits, "features": found.features, "few": few.logits, "problem": problem,
         "accuracy": accuracy_shared(accelerator, model, rows),
     }  # fmt: skip
+
+
+def with_weights(kind: str) -> dict[str, Any]:
+    """A loop of one's own, its weights on every process or sharded over them, as Accelerate's FSDP 2 shards them."""
+    torch.manual_seed(SEED + Accelerator().process_index)
+    model, rows = build("mlp-16", (8,), 5, seed=SEED), data().train
+    mix = Method.parse("balanced-am-mixup").make_mix(5).attach(model)
+    network: Any = DistributedDataParallel(model) if kind == "whole" else fully_shard(model)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    for batch in torch.arange(200).tensor_split(5):
+        ours = batch[Accelerator().process_index :: 2]
+        with mix(rows.labels[ours]):
+            logits = network(rows.inputs[ours])
+        mix.loss(logits).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    kept = [p.to_local() if isinstance(p, DTensor) else p for p in network.parameters()]
+    logits = predict(model, rows).logits
+    return {"kept": sum(part.numel() for part in kept), "ratio": float(mix.ratio.value), "logits": logits}
 
 
 @dataclass(frozen=True)

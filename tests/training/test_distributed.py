@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 
+from midmix.errors import InputError
 from midmix.models import build
 from midmix.training import ClassBalancedSampler, predict
+from midmix.training.shared import check_whole
 
 PROGRAM = Path(__file__).with_name("distributed_program.py")
 spec = importlib.util.spec_from_file_location("distributed_program", PROGRAM)
@@ -76,6 +79,23 @@ def test_two_processes_share_the_rows_that_they_evaluate_and_both_have_the_bits_
         assert torch.equal(found["few"], few.logits)
         assert found["accuracy"] == expected.accuracy()
         assert found["problem"] == "row 1001: broken image", "which one of them could not read"
+
+
+def test_weights_sharded_over_the_processes_are_trained_as_whole_ones(two):
+    first, second = (found["sharded"] for found in two)
+    whole = two[0]["whole"]
+    assert first["kept"] + second["kept"] == whole["kept"]
+    assert max(first["kept"], second["kept"]) < 0.6 * whole["kept"]
+    assert first["ratio"] == second["ratio"] == whole["ratio"]
+    torch.testing.assert_close(first["logits"], whole["logits"], rtol=0, atol=1e-5)
+    assert torch.equal(first["logits"], second["logits"])
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_the_loop_that_keeps_whole_weights_refuses_sharded_ones(kind):
+    with pytest.raises(InputError, match=r"shards the weights.*loop of your own"):
+        check_whole(DistributedType(kind))
+    check_whole(DistributedType.MULTI_CPU)
 
 
 def test_the_sampler_knows_its_process_by_itself(two):

@@ -31,7 +31,7 @@ from midmix.training.predict import Predictions, all_finite, features_of
 from midmix.training.schedule import make_optimizer, make_schedule
 from midmix.training.seeds import DRAWS, ORDER, TORCH, stream
 from midmix.training.settings import Settings
-from midmix.training.shared import accuracy_shared, predict_shared
+from midmix.training.shared import accuracy_shared, check_whole, predict_shared
 from midmix.training.split import Split
 from midmix.training.state import identity, restore, state_of
 from midmix.training.step import can_divide, can_pull_back, mixed_step
@@ -64,7 +64,7 @@ class Fit:
 
     Raises:
         InputError: where the model cannot be mixed so, its classifier cannot be told, the device has no such precision,
-            or a batch is too small for the processes.
+            a batch is too small for the processes, or Accelerate shards the weights.
 
     Example:
         >>> from midmix import am_mixup, losses
@@ -95,6 +95,7 @@ class Fit:
         callback: Callback = UNWATCHED,
     ) -> None:
         self.accelerator = accelerator or make_accelerator(settings)
+        check_whole(self.accelerator.distributed_type)
         self.settings = settings
         self.split = split
         self.loss = as_loss(loss)

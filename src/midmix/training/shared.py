@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather, gather_object
+from accelerate.utils import DistributedType, gather, gather_object
 from torch import Tensor, nn
 
 from midmix.data import Labelled
@@ -55,6 +55,19 @@ def accuracy_shared(accelerator: Accelerator, model: nn.Module, data: Labelled) 
     share = _together(lambda: accuracy_of(model, part) if len(part) else 0.0)
     hits = gather(torch.tensor([share * len(part)], dtype=torch.float64, device=accelerator.device))
     return float(hits.cpu().round().sum()) / len(data) if bool(hits.isfinite().all()) else float("nan")
+
+
+def check_whole(kind: DistributedType) -> None:
+    """Sees that each process has all of the weights, as the training loop keeps them.
+
+    Raises:
+        InputError: where Accelerate shards them.
+    """
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise InputError(
+            f"accelerate: {kind.value} shards the weights, and runs keep whole ones on every process; choose several "
+            "processes without it, or a loop of your own (docs/distributed.md)"
+        )
 
 
 def _bounds(model: nn.Module, data: Labelled, processes: int) -> list[tuple[int, int]]:
