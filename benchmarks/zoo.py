@@ -222,7 +222,17 @@ def rows() -> list[tuple[str, str, str, str, str, str]]:
 
 def page(errors: dict[str, float]) -> str:
     """The page in Markdown."""
-    lines = [HEAD]
+    counts = {kind: len(registry.names()) for kind, (_, registry) in KINDS.items()}
+    listed = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    worst = max(errors.values(), default=None)
+    lines = [
+        HEAD,
+        f"{sum(counts.values())} entries: {listed}. Every loss goes with every mix, "
+        f"{counts['losses'] * counts['mixes']} pairs (`test_every_loss_goes_with_every_recipe`); each entry and each of "
+        "its options changes what a comparison finds (`test_an_entry_and_each_of_its_options_change_the_results`)"
+        + ("." if worst is None else f"; the largest error against published code is {worst:.0e}.")
+        + "\n",
+    ]
     for kind in KINDS:
         ours = [row for row in rows() if row[0] == kind]
         lines.append(f"## {kind.capitalize()}: {len(ours)}\n")

@@ -14,8 +14,8 @@ _spec.loader.exec_module(_zoo)
 
 
 def without_errors(text: str) -> list[str]:
-    """The page's lines, the column of errors left out, which takes values that not every clone has."""
-    lines = [line.split("|") for line in text.splitlines()]
+    """The page's lines, errors left out, which take values that not every clone has."""
+    lines = [line.partition("; the largest error")[0].rstrip(".").split("|") for line in text.splitlines()]
     return ["|".join(parts[:5] + parts[6:]) if len(parts) > 6 else "|".join(parts) for parts in lines]
 
 
