@@ -224,13 +224,13 @@ def page(errors: dict[str, float]) -> str:
     """The page in Markdown."""
     counts = {kind: len(registry.names()) for kind, (_, registry) in KINDS.items()}
     listed = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    worst = max(errors.values(), default=None)
+    most = max(errors.values(), default=None)
     lines = [
         HEAD,
         f"{sum(counts.values())} entries: {listed}. Every loss goes with every mix, "
-        f"{counts['losses'] * counts['mixes']} pairs (`test_every_loss_goes_with_every_recipe`); each entry and each of "
-        "its options changes what a comparison finds (`test_an_entry_and_each_of_its_options_change_the_results`)"
-        + ("." if worst is None else f"; the largest error against published code is {worst:.0e}.")
+        f"{counts['losses'] * counts['mixes']} pairs (`test_every_loss_goes_with_every_recipe`); each entry and each "
+        "of its options changes what a comparison finds (`test_an_entry_and_each_of_its_options_change_the_results`)"
+        + ("." if most is None else f"; the largest error against published code is {most:.0e}.")
         + "\n",
     ]
     for kind in KINDS:
