@@ -88,3 +88,44 @@ def test_a_prior_is_estimated_with_its_doubts(
     assert outcome.code == 0, outcome.err
     assert "prior, estimated from 20 rows: late " in outcome.err
     assert "prior: estimated from 20 rows, 100 or more are advised" in outcome.err
+
+
+def test_an_evaluation_has_a_page_of_what_was_stated(
+    midmix: Callable[..., Any], orders: Path, tmp_path: Path
+) -> None:
+    """On another table, whose labels are found by the name that they had in training."""
+    orders.write_text(orders.read_text().replace("late", "<b>late").replace(",label", ",state"))
+    flags = ("--label", "state", "--epochs", 2, "--network", "mlp-8", "--out", tmp_path / "run")
+    assert midmix("train", orders, *flags).code == 0
+    (tmp_path / "costs.csv").write_text("0,30\n1,0\n")  # rows: <b>late, paid
+    other, page = tmp_path / "other.csv", tmp_path / "page"
+    other.write_text(orders.read_text())
+    stated = ("--aim", f"costs={tmp_path / 'costs.csv'}", "--out", page)
+    outcome = midmix("evaluate", tmp_path / "run", other, *stated)
+    assert outcome.code == 0, outcome.err
+    assert "all 200 rows" in outcome.err
+    text = (page / "report.html").read_text(encoding="utf-8")
+    assert "Stated: aim costs; prior &lt;b&gt;late 0.2, paid 0.8." in text
+    assert "<b>late" not in text
+    points = pd.read_csv(page / "figures" / "precision-recall.csv").set_index("point")
+    (row,) = (line for line in outcome.out.splitlines() if "recall %" in line)
+    recall = float(points[points.index != "curve"]["recall"].to_dict()["aim costs"])
+    assert f"{100 * recall:.1f}" == row.split("│")[-2].strip()
+    assert recall == 1  # a miss costs thirty false alarms
+    for name in ("cost-by-threshold", "reliability"):
+        assert f'id="{name}"' in text
+    (page / "report.html").unlink()
+    (page / "mine.txt").write_text("mine")
+    refused = midmix("evaluate", tmp_path / "run", other, *stated)
+    assert "is not an empty folder and holds no evaluation" in refused.complaint
+
+
+def test_rows_of_one_class_are_of_one_class(midmix: Callable[..., Any], orders: Path, tmp_path: Path) -> None:
+    flags = ("--epochs", 1, "--network", "mlp-8", "--out", tmp_path / "run")
+    assert midmix("train", orders, *flags).code == 0
+    frame = pd.read_csv(orders)
+    frame[frame["label"] == "paid"].to_csv(tmp_path / "paid.csv", index=False)
+    outcome = midmix("evaluate", tmp_path / "run", tmp_path / "paid.csv", "--out", tmp_path / "page")
+    assert outcome.code == 0, outcome.err
+    assert "features, 1 class\n" in outcome.err
+    assert 'id="precision-recall"' not in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")

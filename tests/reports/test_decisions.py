@@ -17,7 +17,7 @@ from midmix.decisions import LogitPrior, for_own_prior
 from midmix.measures import expected_calibration_error, threshold_curve
 from midmix.reports import read_comparison, write_report, write_tables
 from midmix.reports.comparison import Comparison
-from midmix.reports.decisions import HEADINGS, decided_tables
+from midmix.reports.decisions import HEADINGS, decided_tables, scored_lines
 from midmix.reports.figures.cost_by_threshold import cost_by_threshold, prices
 from midmix.reports.figures.precision_recall import precision_recall
 from midmix.reports.figures.reliability import reliability
@@ -77,8 +77,7 @@ def test_the_page_is_made_for_two_classes(folder: Path) -> None:
 def test_a_comparison_of_more_classes_has_neither(comparison_folder: Path) -> None:
     several = read_comparison(comparison_folder)
     assert decided_tables(several, outputs_of_runs(several)) == []
-    assert precision_recall(several) is None
-    assert cost_by_threshold(several) is None
+    assert scored_lines(several) is None
 
 
 def test_decisions_for_an_aim_are_those_by_the_formula(comparison: Comparison) -> None:
@@ -99,8 +98,9 @@ def test_decisions_for_an_aim_are_those_by_the_formula(comparison: Comparison) -
 
 
 def test_precision_and_recall_are_those_of_scikit_learn(comparison: Comparison) -> None:
-    drawing = precision_recall(comparison)
-    assert drawing is not None
+    found = scored_lines(comparison)
+    assert found is not None
+    drawing = precision_recall(found)
     numbers = drawing.numbers[drawing.numbers["line"] == "mixup"]
     curve = numbers[numbers["point"] == "curve"]
     expected = []
@@ -121,7 +121,9 @@ def test_precision_and_recall_are_those_of_scikit_learn(comparison: Comparison) 
 
 
 def test_costs_are_counted_row_by_row(comparison: Comparison) -> None:
-    drawing = cost_by_threshold(comparison)
+    found = scored_lines(comparison)
+    assert found is not None
+    drawing = cost_by_threshold(found)
     assert drawing is not None
     assert "Not known, and left out: erm+ldam." in drawing.caption
     numbers = drawing.numbers[(drawing.numbers["line"] == "erm") & (drawing.numbers["a miss costs"] == 10)]

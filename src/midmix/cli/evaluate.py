@@ -11,13 +11,15 @@ import torch
 from midmix import data
 from midmix.cli.console import console, introduce, note
 from midmix.cli.flags import Config, DecisionFlags, SourceFlags, Trust, Views
-from midmix.cli.measured import measured
+from midmix.cli.measured import judged_tables
 from midmix.data import Labelled, Source, place_of
 from midmix.data.labels import listing
 from midmix.data.readers.builtin import BUILTIN
 from midmix.errors import InputError
+from midmix.files import check_folder
 from midmix.training import load_model, predict, predict_logits, preparation_of, run_rule
 from midmix.training.identity import rows_digest
+from midmix.training.judged import judge
 from midmix.training.split import with_test_rows_of
 
 
@@ -26,6 +28,7 @@ def evaluate(
     source: str,
     /,
     *,
+    out: Path | None = None,
     test_views: Views = 1,
     trust: Trust = False,
     config: Config = None,
@@ -45,8 +48,12 @@ def evaluate(
         Folder of a finished run: that of `midmix train`, or `DIR/runs/NAME` of `midmix compare`.
     source
         As for `midmix compare`, with classes that the model was trained on. What the model was trained on is read as it
-        was then; features of other tables are found by their names.
+        was then; features of other tables are found by their names, and so are the labels.
+    out
+        Folder for a page of it: `report.html` with its `figures/`.
     """
+    if out is not None:
+        check_folder(out, "evaluation", "report.html", {"figures"})
     model, record = load_model(run, trust=trust)
     data.check_views(test_views, record["shape"])
     rule = run_rule(run, record, **decisions.options()) if decisions != DecisionFlags() else None
@@ -58,7 +65,13 @@ def evaluate(
     if test_views > 1:
         averaged = predict_logits(model, tested.inputs, views=test_views)
         beside[f"{test_views} views"] = replace(predictions, logits=averaged)
-    console.print(measured(predictions, record, f"{run} on {rows}", rule, beside))
+    found, title = judge(predictions, record, rule, beside), f"{run} on {rows}"
+    console.print(judged_tables(found, title))
+    if out is not None:
+        from midmix.reports import write_evaluation  # matplotlib takes a second
+
+        page = write_evaluation(out, predictions, record, found, title=title, rule=rule)
+        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
 
 
 def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any]) -> tuple[Source, str]:
@@ -76,6 +89,7 @@ def _load(run: Path, source: str, record: dict[str, Any], given: dict[str, Any])
                 f"{', '.join(chosen)}: {run} has its own columns, {listing(columns)}; leave it out"
             )
         options["known"] = preparation.columns
+        options["label"] = given["label"] or known.get("label")
     elif record.get("encoder") is not None and options["image_size"] is None:
         scaling = ("image_size", "interpolation", "crop", "scaled_later", "text")
         options |= {name: known[name] for name in scaling if name in known}

@@ -6,6 +6,7 @@ from midmix.reports.analysis import write_analysis
 from midmix.reports.collapse import collapse_measures
 from midmix.reports.commands import flags_of, given_flags, source_of, tuned_commands, tuning_of
 from midmix.reports.comparison import read_comparison
+from midmix.reports.evaluation import write_evaluation
 from midmix.reports.figures.projection import check_projection
 from midmix.reports.health import health_of, terminal_health
 from midmix.reports.markdown import markdown_table, text_table, write_tables
@@ -44,6 +45,7 @@ __all__ = [
     "tuning_of",
     "verdict_of",
     "write_analysis",
+    "write_evaluation",
     "write_report",
     "write_study",
     "write_tables",

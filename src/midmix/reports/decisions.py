@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,6 +18,7 @@ from midmix.reports.cells import Row, table_rows
 from midmix.reports.columns import Column
 from midmix.reports.comparison import Comparison, Run
 from midmix.reports.outcomes import RunKey, Tested, TestedRuns
+from midmix.reports.subjects import Subject
 from midmix.reports.summary import summarise
 from midmix.training import trained_prior
 from midmix.training.rule import AIM_ACCURACY, AIM_BALANCED, decided_for_aims
@@ -116,15 +118,31 @@ def _measured(
     return rows, kept
 
 
-def scored_runs(comparison: Comparison) -> dict[str, list[Scored]]:
-    """Line → its runs that kept their test outputs; empty where there are not two classes."""
+@dataclass(frozen=True)
+class ScoredLines:
+    """What figures of two classes by threshold are drawn from.
+
+    Attributes:
+        subjects: all lines, whether or not their runs kept outputs.
+        runs: line → its runs that did.
+        positive: the class looked for, as a caption calls it.
+    """
+
+    subjects: Sequence[Subject]
+    runs: Mapping[str, list[Scored]]
+    positive: str
+
+
+def scored_lines(comparison: Comparison) -> ScoredLines | None:
+    """Of a comparison of two classes; None for more, or where no run kept its outputs."""
     if len(comparison.classes) != 2:
-        return {}
+        return None
     found: dict[str, list[Scored]] = {}
     for run in comparison.runs:
         if run.output is not None and run.output.logits is not None:
-            found.setdefault(run.line, []).append(_scored(run, run.output.logits, run.output.labels.long()))
-    return found
+            one = score(run.about, run.output.logits, run.output.labels.long())
+            found.setdefault(run.line, []).append(one)
+    return ScoredLines(comparison.subjects, found, positive_name(comparison)) if found else None
 
 
 def share_of(curve: ThresholdCurve) -> float:
@@ -142,18 +160,30 @@ def positive_name(comparison: Comparison) -> str:
 
 
 def _positive(run: Run) -> int:
-    return Outputs(torch.zeros(0, dtype=torch.int64), counts=torch.from_numpy(run.counts)).positive
+    return positive_of(run.about)
 
 
-def _scored(run: Run, logits: Tensor, labels: Tensor) -> Scored:
-    positive = _positive(run)
-    trained = trained_prior(run.about)
-    shares = shares_of(run.counts.tolist())
+def positive_of(record: Mapping[str, Any]) -> int:
+    """The number of the class looked for: of two, the one with fewer training rows."""
+    return Outputs(torch.zeros(0, dtype=torch.int64), counts=torch.tensor(record["class_counts"])).positive
+
+
+def score(record: Mapping[str, Any], logits: Tensor, labels: Tensor, **stated: Tensor) -> Scored:
+    """Test rows of a run of two classes by the probability of the class looked for.
+
+    Args:
+        record: of the run.
+        logits, labels: `[N, 2]`, `[N]`.
+        stated: other decisions `[N]` by their name.
+    """
+    positive = positive_of(record)
+    trained = trained_prior(record)
+    shares = shares_of(record["class_counts"])
     rule = DecisionRule(trained or LogitPrior(shares), shares)
     log = rule.log_probabilities(logits)
     curve = threshold_curve(log[:, positive] - log[:, 1 - positive], labels == positive)
     points = {}
-    for way, decided in decided_for_aims(run.about, logits).items():
+    for way, decided in (decided_for_aims(record, logits) | stated).items():
         hits = float(((decided == positive) & (labels == positive)).sum())
         chosen = float((decided == positive).sum())
         points[way] = (hits / max(curve.positives, 1), hits / chosen if chosen else 0.0)

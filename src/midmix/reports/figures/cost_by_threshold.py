@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from midmix.measures import ThresholdCurve
-from midmix.reports.comparison import Comparison
-from midmix.reports.decisions import positive_name, scored_runs, share_of
+from midmix.reports.decisions import ScoredLines, scored_lines, share_of
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import mark
 from midmix.reports.plots import Material, plot
@@ -23,12 +22,10 @@ _HIGHEST = 1.5
 """Costs above this, of the cheaper of always and never, are off the picture."""
 
 
-def cost_by_threshold(comparison: Comparison) -> Drawing | None:
-    """Cost against the threshold, a panel for each price of a miss; None without two classes' known probabilities."""
+def cost_by_threshold(found: ScoredLines) -> Drawing | None:
+    """Cost against the threshold, a panel for each price of a miss; None where no line's probabilities are known."""
     scored = {
-        line: known
-        for line, runs in scored_runs(comparison).items()
-        if (known := [one for one in runs if one.calibrated])
+        line: known for line, runs in found.runs.items() if (known := [one for one in runs if one.calibrated])
     }
     if not scored:
         return None
@@ -50,7 +47,8 @@ def cost_by_threshold(comparison: Comparison) -> Drawing | None:
             axes = figure.subplots()
             axes.axhline(1, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
             axes.axvline(-math.log(price), color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
-            for position, line in enumerate(comparison.lines):
+            for subject in found.subjects:
+                line, position = subject.label, subject.position
                 if line in costs:
                     axes.plot(LOG_ODDS, costs[line], color=line_colour(position), linewidth=1.6, label=line)
                     mark(axes, -math.log(price), marks[line], position, filled=True)
@@ -60,7 +58,7 @@ def cost_by_threshold(comparison: Comparison) -> Drawing | None:
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 / (1 + math.exp(-x)):.3g}"))
 
-        panels.append(panel(f"cost-{price:g}", _priced(price), 3.3, draw, legend=comparison.subjects))
+        panels.append(panel(f"cost-{price:g}", _priced(price), 3.3, draw, legend=found.subjects))
         tables += [
             pd.DataFrame(
                 {
@@ -73,11 +71,11 @@ def cost_by_threshold(comparison: Comparison) -> Drawing | None:
             )
             for line, cost in costs.items()
         ]
-    left_out = [line for line in scored_runs(comparison) if line not in scored]
+    left_out = [line for line in found.runs if line not in scored]
     return Drawing(
         "cost-by-threshold",
         "Cost by threshold",
-        f"What decisions cost where a row of {positive_name(comparison)!r} missed costs so many false alarms, against "
+        f"What decisions cost where a row of {found.positive!r} missed costs so many false alarms, against "
         "the probability above which it is decided. Lower is better; 1 is what deciding the same for every "
         "row costs. The mark, on the dotted line, is where a line operates: the threshold that is best where its "
         "probabilities are true, 1 / (1 + the price of a miss). The farther it lies above the lowest point of its "
@@ -121,4 +119,5 @@ def _priced(price: float) -> str:
 
 @plot("cost-by-threshold", "outcomes", 1.2)
 def _cost_by_threshold(material: Material) -> Drawing | None:
-    return None if material.comparison is None else cost_by_threshold(material.comparison)
+    found = None if material.comparison is None else scored_lines(material.comparison)
+    return None if found is None else cost_by_threshold(found)

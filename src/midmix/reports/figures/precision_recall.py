@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from midmix.measures import ThresholdCurve
-from midmix.reports.comparison import Comparison
-from midmix.reports.decisions import Scored, positive_name, scored_runs, share_of
+from midmix.reports.decisions import Scored, ScoredLines, scored_lines, share_of
 from midmix.reports.drawing import Drawing, panel
 from midmix.reports.figures.axes import mark, percent
 from midmix.reports.plots import Material, plot
@@ -19,13 +18,12 @@ from midmix.training.rule import AIM_ACCURACY, AIM_BALANCED, AS_TRAINED
 
 RECALLS = np.linspace(0.01, 1.0, 100)
 _FILLED = {AIM_ACCURACY: True, AIM_BALANCED: False}
+KNOWN = (AS_TRAINED, *_FILLED)
 
 
-def precision_recall(comparison: Comparison) -> Drawing | None:
-    """Precision against recall, a curve a line, with what is decided for the aims; None without two classes' scores."""
-    scored = scored_runs(comparison)
-    if not scored:
-        return None
+def precision_recall(found: ScoredLines) -> Drawing:
+    """Precision against recall, a curve a line, with what is decided for the aims."""
+    scored = found.runs
     curves = {
         line: np.mean([_precision_at(one.curve) for one in runs], axis=0) for line, runs in scored.items()
     }
@@ -35,27 +33,32 @@ def precision_recall(comparison: Comparison) -> Drawing | None:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axhline(share, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        for position, line in enumerate(comparison.lines):
+        for subject in found.subjects:
+            line, position = subject.label, subject.position
             if line not in curves:
                 continue
             axes.plot(RECALLS, curves[line], color=line_colour(position), linewidth=1.6, label=line)
             for way, (recall, precision) in points[line].items():
                 mark(axes, recall, precision, position, filled=_FILLED.get(way, False))
+                if way not in KNOWN:
+                    axes.annotate("stated", (recall, precision), (5, 5), textcoords="offset points")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), xlabel="recall, %", ylabel="precision, %")
         percent(axes.xaxis)
         percent(axes.yaxis)
 
-    named = positive_name(comparison)
+    stated = [way for own in points.values() for way in own if way not in KNOWN]
     return Drawing(
         "precision-recall",
         "Precision and recall by threshold",
-        f"Of the rows decided to be {named!r}, the share that is (precision), against the share of all its rows that "
-        "is found (recall), from the highest threshold on the left to the lowest. Higher is better. Each line operates "
-        "at its marks: filled, deciding for overall accuracy; hollow, for balanced accuracy (both under the training "
-        "data's prior; where that cannot be, by the larger logit). The marks of one line differ in the threshold "
+        f"Of the rows decided to be {found.positive!r}, the share that is (precision), against the share of all its "
+        "rows that is found (recall), from the highest threshold on the left to the lowest. Higher is better. Each "
+        "line operates at its marks: filled, deciding for overall accuracy; hollow, for balanced accuracy (both under "
+        "the training data's prior; where that cannot be, by the larger logit)"
+        + (f"; by its name, what was stated, {stated[0]}" if stated else "")
+        + ". The marks of one line differ in the threshold "
         f"alone. The dashed line, {share:.1%}, is what drawing lots comes to."
         + (" Means over seeds." if any(len(runs) > 1 for runs in scored.values()) else ""),
-        [panel("precision-recall", "", 3.6, draw, legend=comparison.subjects)],
+        [panel("precision-recall", "", 3.6, draw, legend=found.subjects)],
         pd.concat([_curve_table(line, curves[line], points[line]) for line in scored], ignore_index=True),
         legend=True,
     )
@@ -73,6 +76,7 @@ def _precision_at(curve: ThresholdCurve) -> np.ndarray:
 def _points(runs: Sequence[Scored]) -> dict[str, tuple[float, float]]:
     """Mean recall and precision of the aims; of the larger logit where the runs have no aims."""
     ways = list(_FILLED) if all(one.calibrated for one in runs) else [AS_TRAINED]
+    ways += [way for way in runs[0].points if way not in KNOWN]
     return {
         way: (
             float(np.mean([one.points[way][0] for one in runs])),
@@ -95,4 +99,5 @@ def _curve_table(line: str, curve: np.ndarray, points: dict[str, tuple[float, fl
 
 @plot("precision-recall", "outcomes", 1.1)
 def _precision_recall(material: Material) -> Drawing | None:
-    return None if material.comparison is None else precision_recall(material.comparison)
+    found = None if material.comparison is None else scored_lines(material.comparison)
+    return None if found is None else precision_recall(found)

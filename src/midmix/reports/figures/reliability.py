@@ -15,6 +15,8 @@ from midmix.reports.plots import Material, plot
 from midmix.reports.subjects import Subject, over_seeds
 from midmix.reports.theme import MUTED, line_colour, line_marker
 
+IMPOSSIBLE = -1e4
+"""Log-probability, in place of -∞, of a class without a row among those that are tested."""
 _LEAST_SHARE = 0.002
 """A bin of a handful of rows says nothing: the CSV has it, the curve does not."""
 
@@ -26,7 +28,7 @@ def reliability(subjects: Sequence[Subject]) -> Drawing | None:
         if not subject.with_logits:
             continue
         judged, labels = (torch.cat(parts) for parts in zip(*subject.judged, strict=True))
-        bins = reliability_bins(judged, labels)
+        bins = reliability_bins(judged.nan_to_num(neginf=IMPOSSIBLE), labels)
 
         def draw(figure: Figure, subject: Subject = subject, bins: ReliabilityBins = bins) -> None:
             _diagram(figure, bins, subject.position)
