@@ -97,7 +97,7 @@ def read(name: str) -> tuple[pd.DataFrame, np.ndarray]:
         if any(isinstance(cell, bytes) for cell in frame[column]):
             frame[column] = frame[column].map(lambda cell: cell.decode())
     frame = frame.infer_objects()
-    for column in frame.select_dtypes(object).columns:  # numbers beside text, as '?' is
+    for column in frame.select_dtypes([object, "string"]).columns:  # numbers beside text, as '?' is
         frame[column] = frame[column].astype(str)
     labels = pd.Series(found["target"])
     return frame, (labels == labels.value_counts().idxmin()).to_numpy().astype(int)
