@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from midmix import load
+
 
 @pytest.fixture
 def orders(tmp_path: Path) -> Path:
@@ -120,10 +122,14 @@ def test_an_evaluation_has_a_page_of_what_was_stated(
     assert "is not an empty folder and holds no evaluation" in refused.complaint
 
 
-def test_rows_of_one_class_are_of_one_class(midmix: Callable[..., Any], orders: Path, tmp_path: Path) -> None:
+def test_a_frame_is_as_its_file_and_rows_of_one_class_are_of_one_class(
+    midmix: Callable[..., Any], orders: Path, tmp_path: Path
+) -> None:
     flags = ("--epochs", 1, "--network", "mlp-8", "--out", tmp_path / "run")
     assert midmix("train", orders, *flags).code == 0
-    frame = pd.read_csv(orders)
+    frame = pd.read_csv(orders)  # its days are text, and those of the file are dates
+    loaded = load(tmp_path / "run")
+    assert np.array_equal(loaded.predict_proba(frame), loaded.predict_proba(orders))
     frame[frame["label"] == "paid"].to_csv(tmp_path / "paid.csv", index=False)
     outcome = midmix("evaluate", tmp_path / "run", tmp_path / "paid.csv", "--out", tmp_path / "page")
     assert outcome.code == 0, outcome.err

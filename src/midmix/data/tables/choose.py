@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from midmix.data.columns import column_of, is_number
 from midmix.data.labels import listing
 from midmix.data.tables.column import TableColumn
-from midmix.data.tables.encode import MISSING, NUMBER, decoded, is_date, is_text, texts_of
+from midmix.data.tables.encode import MISSING, NUMBER, dates_of, decoded, is_text, texts_of
 from midmix.errors import InputError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _judged(name: str, column: pa.ChunkedArray, wanted: bool) -> TableColumn | s
         if judge and column.null_count == 0 and pc.count_distinct(column).as_py() == 1:
             return CONSTANT
         return IDS if judge and _counts_rows(name, column) else TableColumn(name, "number")
-    if is_date(column.type):
+    if dates_of(column) is not None:
         return TableColumn(name, "date")
     if not is_text(column.type):
         return OTHERS

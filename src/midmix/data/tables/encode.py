@@ -23,6 +23,7 @@ UNSEEN = -1.0
 MISSING = ("", "?", "-", ".", "na", "n/a", "#n/a", "nan", "null", "none", "missing", "unknown")
 """What people write for a missing number, in small letters."""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
@@ -97,6 +98,30 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
+def dates_of(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """A column of dates, also where they are text, as a data frame or a Parquet file may have them; None for others.
+
+    What is a date in a CSV file is one: 2021-03-04, 2021-03-04 15:30:00. Empty cells are missing.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> dates_of(pa.chunked_array([["2021-03-04", ""]])).null_count, dates_of(pa.chunked_array([["soon"]]))
+        (1, None)
+    """
+    import pyarrow as pa
+
+    if is_date(column.type):
+        return column
+    texts = texts_of(column) if is_text(column.type) else None
+    first = None if texts is None else next((text for text in texts.drop_null()[:1].to_pylist()), None)
+    if first is None or not DAY.match(first):
+        return None
+    try:
+        return texts.cast(pa.timestamp("us"))  # type: ignore[union-attr]
+    except pa.ArrowInvalid:
+        return None
+
+
 def texts_of(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Cells as text without blanks around it, empty ones missing; None for what no names of categories are.
 
@@ -152,6 +177,8 @@ def _places(column: pa.ChunkedArray, values: Sequence[str], where: str) -> np.nd
 def _days(column: pa.ChunkedArray, where: str) -> np.ndarray:
     import pyarrow as pa
 
+    found = dates_of(column)
+    column = column if found is None else found
     kind = column.type
     if pa.types.is_date32(kind):
         return _floats(column.cast(pa.int32()))
