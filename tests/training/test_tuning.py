@@ -130,7 +130,7 @@ def test_a_head_on_features_starts_from_names_too(settings, pictures, clip_tiny,
     torch.testing.assert_close(standard @ directions.T, centred / lengths, rtol=1e-4, atol=1e-5)
     for network, message in (
         ("timm:test_vit@32", "has no text side"),
-        ("linear", "with a text side; name one"),
+        ("linear", "with a text side knows names"),
     ):
         other = run(
             settings,

@@ -95,7 +95,7 @@ class _Known:
         encoder = self.model if isinstance(self.model, Encoder) else self.encoder()
         if encoder is None:
             raise InputError(
-                f"{self.method}: names of classes are known to an encoder with a text side; name one with --network, "
+                "start=names: an encoder with a text side knows names of classes; name one with --network, "
                 "such as hf:openai/clip-vit-base-patch32, or begin with start=means"
             )
         found = nn.functional.normalize(encoder.features_of_names(self.split.train.classes))
