@@ -28,6 +28,10 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
+def part_of(data: bytes, size: tuple[int, int], draws: list[float]) -> np.ndarray:
+    return scaled(decode_part(data, size=size, draws=draws), size)[0].numpy()
+
+
 def jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=95)
@@ -58,7 +62,7 @@ def test_a_part_is_what_pillow_and_torchvision_make_of_it():
         top, left, tall, wide = crop_box(90, 120, own)
         part = Image.open(io.BytesIO(data)).crop((left, top, left + wide, top + tall))
         expected = np.asarray(part.resize((64, 64), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-        found = decode_part(data, size=(64, 64), draws=own).numpy()
+        found = part_of(data, (64, 64), own)
         assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
@@ -68,11 +72,11 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
     for own in row_draws(6, 0, 10).tolist():
         top, left, tall, wide = crop_box(640, 800, own)
         part = image.crop((left, top, left + wide, top + tall)).resize((32, 32), Image.Resampling.BILINEAR)
-        found = decode_part(data, size=(32, 32), draws=own).permute(1, 2, 0).numpy().astype(int)
+        found = part_of(data, (32, 32), own).transpose(1, 2, 0).astype(int)
         assert (
             np.abs(found - np.asarray(part).astype(int)).mean() < 8
         )  # a box's corner moves by less than a pixel
-        assert decode_part(data, size=(200, 300), draws=own).shape == (3, 200, 300)
+        assert part_of(data, (200, 300), own).shape == (3, 200, 300)
 
 
 def test_draws_of_a_place_are_the_same_however_places_are_cut():

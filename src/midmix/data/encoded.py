@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midmix.data.crops import crop_box, scaled
+from midmix.data.crops import crop_box
 from midmix.errors import InputError, unknown
 from midmix.text import printable
 
@@ -185,7 +185,7 @@ def decode(data: bytes, *, size: tuple[int, int] | None, scaling: Scaling = Scal
 
 
 def decode_part(data: bytes, *, size: tuple[int, int], draws: Sequence[float]) -> Tensor:
-    """A random part of one image, scaled to a height and width, `uint8 [3, H, W]`; which, `crop_box` says.
+    """A random part of one image that is to be scaled to a size, `uint8 [1, 3, h, w]`; which, `crop_box` says.
 
     A JPEG whose part is at least twice the size is decoded at a half, a quarter or an eighth of its own.
 
@@ -201,7 +201,7 @@ def decode_part(data: bytes, *, size: tuple[int, int], draws: Sequence[float]) -
             times = round(width / image.width)  # only a JPEG is
         box = (left // times, top // times, (left + wide) // times, (top + tall) // times)
         pixels = np.array(_rgb(image).crop(box))
-    return scaled(torch.from_numpy(pixels)[None].permute(0, 3, 1, 2), size)[0]
+    return torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
 
 
 def size_of(data: bytes) -> tuple[int, int]:

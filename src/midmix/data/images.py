@@ -11,9 +11,9 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import get_worker_info
+from torch.utils.data import default_collate, get_worker_info
 
-from midmix.data.crops import row_draws
+from midmix.data.crops import row_draws, scaled
 from midmix.data.dataset import Inputs
 from midmix.data.encoded import Encoded, Scaling, decode, decode_part, size_of
 from midmix.data.labels import listing
@@ -59,7 +59,8 @@ class LazyImages:
             raise InputError(
                 f"{self.encoded.name(int(chosen[0]))}, …: {_differ({self.size, *decoded.sizes})}"
             )
-        return self._whole(decoded.pixels, decoded.broken)
+        self._see_whole(decoded.broken)
+        return decoded.pixels
 
     def parts(self, rows: Tensor, *, key: int, start: int) -> Tensor:
         """A random part of each image as `crop_box` says, scaled to the size; `uint8 [B, 3, H, W]`.
@@ -70,22 +71,28 @@ class LazyImages:
             start: place of the first row in that stream; the others follow.
         """
         chosen, draws = self.rows[rows.cpu()], row_draws(key, start, len(rows)).tolist()
-        shape = len(rows), 3, *self.size
-        pixels = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+        cut: list[Tensor] = [torch.empty(0)] * len(rows)
+        parts = list(cut)
 
         def one(position: int, row: int) -> None:
-            pixels[position] = decode_part(self.encoded.read(row), size=self.size, draws=draws[position])
+            cut[position] = decode_part(self.encoded.read(row), size=self.size, draws=draws[position])
 
-        return self._whole(pixels, _for_each(chosen, one, 4))
+        def scale(position: int, row: int) -> None:
+            parts[position] = scaled(cut[position], self.size)[0].permute(1, 2, 0)
 
-    def _whole(self, pixels: Tensor, broken: Mapping[int, str]) -> Tensor:
+        # One after the other for several images: in turns, each would find the processor's caches full of the other.
+        self._see_whole(_for_each(chosen, one, 16))
+        _for_each(chosen, scale, 16)
+        batch: Tensor = default_collate(parts)  # in a worker process, straight into memory that is shared
+        return batch.permute(0, 3, 1, 2)
+
+    def _see_whole(self, broken: Mapping[int, str]) -> None:
         if broken:
             row, why = next(iter(broken.items()))
             raise InputError(
                 f"{self.encoded.name(row)}: broken image ({why}); repair it, or leave out broken images "
                 "with --skip-broken (skip_broken=True), which decodes every image once before training"
             )
-        return pixels
 
     @property
     def prepared_as(self) -> str:
