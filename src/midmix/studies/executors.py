@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -30,10 +31,13 @@ MINUTES = 240
 """Of a scheduler's job, where nothing else is said; a run that takes longer goes on in another."""
 
 
+_LOOK = 10.0
+"""Seconds between two looks at whether Dask's workers here are as many as they should be."""
 _DASK = {
     "distributed.worker.daemon": False,  # a run may have processes of its own, which load its images
     "distributed.worker.profile.enabled": False,  # a look at every thread a hundred times a second
     "distributed.admin.tick.interval": "500ms",
+    "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine takes longer than 15 to start one anew
 }
 """Settings of workers that are started here."""
 
@@ -175,12 +179,34 @@ def dask(text: str, jobs: int | None, folder: Path) -> Iterator[Opened]:
                         dashboard_address=None, silence_logs=logging.CRITICAL,
                     )
                 )  # fmt: skip
+            stack.enter_context(_kept_at(jobs, cluster))
             client = stack.enter_context(Client(cluster, set_as_default=False))
             client.register_plugin(InterruptionsIgnored())
         # Not pure: the same job again, after its worker's death, is another job.
         executor = client.get_executor(pure=False)
         stack.callback(executor.shutdown, wait=False)
         yield Opened(executor, jobs)
+
+
+@contextmanager
+def _kept_at(workers: int, cluster: Any) -> Iterator[None]:
+    """Has a cluster open those of its workers that it has given up, while the block lasts.
+
+    Dask starts a worker anew that has died, but gives it up where it dies again while it starts, or takes too long.
+    """
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(_LOOK):
+            cluster.scale(workers)
+
+    thread = threading.Thread(target=keep, daemon=True, name="midmix workers")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _options(text: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from midmix.training.run import Run
 
 _GRACE = 20.0
 """Seconds in which workers that are asked to stop may end their step and write a checkpoint."""
+_OTHERS = 5.0
+"""Seconds between two looks at whether others have finished what waits for a worker here."""
 _DEATHS = 3
 """Of workers of an executor that was given, over one run: it is then the run that kills them."""
 
@@ -57,6 +59,7 @@ def side_by_side(
     waiting, busy = deque(range(len(runs))), list[int]()
     lost, deaths = dict[int, str](), Counter[int]()
     running: dict[Future[Done], tuple[int, Executor]] = {}
+    due, known_finished = time.monotonic() + _OTHERS, set[int]()
     with ExitStack() as stack:
         free: deque[Executor] = deque(_lanes(options.executor, jobs, launcher.owner.pid, stack))
         try:
@@ -75,6 +78,18 @@ def side_by_side(
                     time.sleep(POLL)
                 for number, _ in running.values():
                     news.look(runs[number])
+                if time.monotonic() >= due:
+                    due = time.monotonic() + _OTHERS
+                    finished_at_last, known_finished = known_finished, set()
+                    for future, (number, lane) in list(running.items()):
+                        if future in done or not task.rows(folder / runs[number].name):
+                            continue
+                        known_finished.add(number)
+                        # Another launcher has done it, or its answer would be here, while it waited for a worker.
+                        if number in finished_at_last and future.cancel():
+                            del running[future]
+                            free.append(lane)
+                            report.ended(runs[number].name)
                 for future in done:
                     number, lane = running.pop(future)
                     free.append(lane)
