@@ -59,13 +59,21 @@ class Logged(Classify):
         self._write("begin", run)
         try:
             super().carry_out(run, folder, attempt)
-        except BaseException:
-            self._write("left", run)
+        except BaseException as reason:
+            self._write("left", run, type(reason).__name__)
             raise
         self._write("end", run)
 
-    def _write(self, what: str, run: Run) -> None:
-        line = json.dumps({"what": what, "run": run.name, "host": self.host, "pid": os.getpid()}) + "\n"
+    def _write(self, what: str, run: Run, why: str = "") -> None:
+        said = {
+            "what": what,
+            "run": run.name,
+            "host": self.host,
+            "pid": os.getpid(),
+            "at": time.time(),
+            "why": why,
+        }
+        line = json.dumps(said) + "\n"
         number = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         os.write(number, line.encode())  # one call, so that lines of several processes stay whole
         os.close(number)
@@ -117,22 +125,35 @@ def weights(out: Path) -> dict[str, bytes]:
 
 
 def judged(out: Path, expected: dict[str, bytes], killed: Callable[[str, int], bool]) -> dict[str, int]:
-    """How many runs were lost, done twice, and of other bits; each of them should be 0."""
-    found, under_way, ends, twice = weights(out), dict[str, tuple[str, int]](), Counter[str](), 0
-    for line in out.with_name(f"{out.name}-{LOG}").read_text().splitlines():
-        said = json.loads(line)
+    """What should be 0 each: runs lost, done twice, of other bits, and taken from an owner that lived.
+
+    The last are those whose lease ran out all the same, on a machine too busy for a heartbeat: who had them is to leave
+    them without writing. Lines of the log that tell of something else than 0 are printed.
+    """
+    found, under_way, ends = weights(out), dict[str, tuple[str, int]](), Counter[str]()
+    lines = [json.loads(line) for line in out.with_name(f"{out.name}-{LOG}").read_text().splitlines()]
+    again, taken = set[str](), set[str]()
+    for said in lines:
         name, who = said["run"], (said["host"], said["pid"])
         if said["what"] == "begin":
             before = under_way.get(name)
-            twice += ends[name] > 0 or (before is not None and not killed(*before))
+            if ends[name]:
+                again.add(name)
+            elif before is not None and not killed(*before):
+                taken.add(name)
             under_way[name] = who
         elif under_way.get(name) == who:
             under_way.pop(name)
         ends[name] += said["what"] == "end"
+    again |= {name for name, count in ends.items() if count > 1}
+    for said in lines:
+        if said["run"] in again | taken:
+            print(f"    {said}", flush=True)
     return {
         "lost": len(expected.keys() - found.keys()),
-        "done twice": twice + sum(count > 1 for count in ends.values()),
+        "done twice": len(again),
         "of other bits": sum(found.get(name, weights) != weights for name, weights in expected.items()),
+        "taken from the living": len(taken),
     }
 
 
