@@ -278,6 +278,7 @@ class TestTexts:
             "--out", "run",
         )  # fmt: skip
         assert trained.code == 0, trained.err
+        assert "32 training and 8 test texts, 2 classes" in trained.out + trained.err
         pd.DataFrame({"review": ["very good film", "very bad film"]}).to_csv("new.csv", index=False)
         predicted = midmix("predict", "run", "new.csv", "--out", "p.csv")
         assert predicted.code == 0, predicted.err

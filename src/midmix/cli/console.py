@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from midmix.data import Source, Splits
+from midmix.data.texts import TextRows
 from midmix.training import Settings
 
 console = Console()
@@ -23,9 +24,10 @@ def note(text: str) -> None:
 def introduce(source: Source, splits: Splits = "fixed") -> None:
     """What was read: rows, classes, and every choice that was made."""
     shape = "×".join(map(str, source.train.shape))
+    what = "texts" if isinstance(source.train.inputs, TextRows) else f"rows of {shape} {source.train.kind}"
     note(
-        f"{source.name}: {len(source.train):,} training and {len(source.test):,} test rows of {shape} "
-        f"{source.train.kind}, {_counted(len(source.train.classes), 'class', 'classes')}"
+        f"{source.name}: {len(source.train):,} training and {len(source.test):,} test {what}, "
+        f"{_counted(len(source.train.classes), 'class', 'classes')}"
     )
     for line in source.notes:
         note(line)
