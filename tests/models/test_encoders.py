@@ -253,6 +253,16 @@ class TestWeights:
         with pytest.raises(InputError, match=r"is not JSON, or was cut"):
             find_encoder(str(tmp_path))
 
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        (tmp_path / "encoder").mkdir()
+        with pytest.raises(InputError, match=r"holds no config.json of a model"):
+            build(f"{tmp_path}/encoder", (3, 8, 8), 2, seed=0)
+        (tmp_path / "encoder" / "config.json").write_text("{}")
+        with pytest.raises(
+            InputError, match=r"there is no such folder; did you mean .*/encoder\? .* hf:OWNER"
+        ):
+            build(f"{tmp_path}/encodr/", (3, 8, 8), 2, seed=0, weights="pretrained")
+
 
 def test_a_body_that_gives_no_features() -> None:
     with pytest.raises(InputError, match=r"a batch of shape \(2, 3, 8, 8\) fails"):

@@ -10,7 +10,7 @@ from torch import nn
 from midmix.errors import InputError, unknown
 from midmix.models.external import OTHERS, external
 from midmix.models.mlp import MLP
-from midmix.models.pretrained import find_encoder, is_encoder
+from midmix.models.pretrained import find_encoder, is_encoder, no_folder
 from midmix.models.resnet import ResNet
 
 NETWORKS = ("linear", "cosine", "mlp", "resnet-8", "resnet-20", "resnet-32", "resnet-56")
@@ -68,6 +68,8 @@ def _build(
         return _encoder(network, shape, num_classes, width, weights)
     if network in OTHERS:
         return external(network, shape, num_classes, width=width, weights=weights)
+    if "/" in network and ":" not in network:
+        raise no_folder(network)
     if weights is not None:
         raise InputError(
             f"weights: {weights} beside network {network!r}, which is trained from the beginning; leave --weights out "

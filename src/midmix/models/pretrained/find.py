@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,25 @@ def _of_function(network: str, weights: str | None) -> Encoder:
             "encoder it must return a midmix.models.Encoder"
         )
     return found
+
+
+def no_folder(network: str) -> InputError:
+    """The error for a path that is no folder with a model, with those nearby that are.
+
+    Example:
+        >>> no_folder("google/vit-base-patch16-224")
+        InputError("network 'google/vit-base-patch16-224': there is no such folder; for a model of the Hugging Face ...
+    """
+    path = Path(network).expanduser()
+    why = f"holds no {FOLDER} of a model" if path.is_dir() else "there is no such folder"
+    parent = path.parent
+    beside = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
+    models = [name for name in beside if (parent / name / FOLDER).is_file()]
+    near = [str(parent / name) for name in get_close_matches(path.name, models, n=3, cutoff=0.5)]
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    return InputError(
+        f"network {network!r}: {why}; {hint}for a model of the Hugging Face Hub write hf:OWNER/NAME"
+    )
 
 
 def _folder(network: str) -> Path | None:
