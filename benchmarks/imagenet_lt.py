@@ -36,7 +36,7 @@ TARGETS = {"start to first step, s": 10.0, "peak memory, GiB": 2.0, "growth of m
 
 def counts(classes: int, total: int) -> list[int]:
     """Rows of each class, falling by a power of its rank from the largest to the smallest, with this sum."""
-    low, high = 0.01, 10.0
+    low, high = 0.01, 100.0
     for _ in range(60):
         power = (low + high) / 2
         shares = np.linspace(1, 0, classes) ** power
