@@ -90,3 +90,17 @@ def test_named_classes_without_a_row(midmix, arrays, tmp_path):
     table = pd.read_parquet(tmp_path / "out" / "measures.parquet").set_index("class")
     assert table.loc[["<script>", "b", "c"], "count"].tolist() == [30, 0, 30]
     assert table["alignment"].isna()["b"]
+
+
+def test_of_many_rows_a_sample_stands_for_pairs_and_it_is_said(midmix, arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr("midmix.cli.analyze.EXACT", 59)
+    monkeypatch.setattr("midmix.cli.analyze.SAMPLED", 16)
+    np.savez(tmp_path / "f.npz", **arrays)
+    outcome = midmix("analyze", tmp_path / "f.npz", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "measures over pairs: of at most 16 rows a class, drawn at random" in outcome.err
+    exact = midmix("analyze", tmp_path / "f.npz", "--out", tmp_path / "exact", "--max-rows", "60")
+    assert "measures over pairs" not in exact.err
+    found, whole = (pd.read_parquet(tmp_path / name / "measures.parquet") for name in ("out", "exact"))
+    assert found["class_uniformity"].equals(whole["class_uniformity"])
+    assert not found["alignment"].equals(whole["alignment"])

@@ -121,3 +121,13 @@ def test_more_neighbours_than_rows():
     votes = neighbour_votes(features, labels, 7, features, (1, 20))
     assert torch.equal(votes[1], labels)
     assert len(votes[20]) == 3
+
+
+def test_neighbours_are_the_same_however_many_votes_are_counted_together(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(50, 4, generator=generator)
+    labels = torch.randint(7, (50,), generator=generator)
+    whole = neighbour_votes(features, labels, 7, features)
+    monkeypatch.setattr("midmix.studies.neighbours_probe.MOST_VOTES", 3 * 20 * 7)
+    for k, votes in neighbour_votes(features, labels, 7, features).items():
+        assert votes.equal(whole[k])

@@ -18,6 +18,8 @@ from midmix.measures import collapse_report
 from midmix.training import finished, read_features
 
 MEASURES = "measures.parquet"
+EXACT, SAMPLED = 100_000, 1000
+"""Rows up to which measures over pairs are exact unless it is said otherwise, and rows a class that stand for more."""
 
 
 def analyze(
@@ -48,7 +50,7 @@ def analyze(
         k of neighborhood uniformity.
     max_rows
         Rows a class above which measures over pairs are estimated from a sample, with a standard error.
-        [default: exact]
+        [default: exact up to 100,000 rows, else 1000]
     projection
         Of the features to two dimensions; `umap` needs the extra `midmix[umap]`.
     label
@@ -67,6 +69,12 @@ def analyze(
         found, counts, title = data.load_features(source, label=label, features=columns), None, source
     for line in found.notes:
         note(line)
+    if max_rows is None and len(found.labels) > EXACT:
+        max_rows = SAMPLED
+        note(
+            f"measures over pairs: of at most {SAMPLED:,} rows a class, drawn at random, with a standard error, for "
+            f"there are {len(found.labels):,} rows (--max-rows)"
+        )
     report = collapse_report(
         found.features, found.labels, found.logits, found.head, found.classes, k=neighbors, max_rows=max_rows
     )

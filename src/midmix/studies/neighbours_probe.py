@@ -8,6 +8,8 @@ from torch.nn.functional import one_hot
 
 NEIGHBOURS = (1, 5, 20)
 """Numbers of neighbours among which a probe's is chosen."""
+MOST_VOTES = 2**25
+"""That are counted together, which bounds the memory to 256 MiB beside the rows."""
 
 
 def neighbour_votes(
@@ -34,6 +36,10 @@ def neighbour_votes(
 
     most = min(max(numbers), len(train))
     index = NearestNeighbors(n_neighbors=most, metric="cosine", algorithm="brute").fit(train.numpy())
-    nearest = torch.from_numpy(index.kneighbors(features.numpy(), return_distance=False))
-    votes = one_hot(labels[nearest], num_classes)
-    return {k: votes[:, :k].sum(1).argmax(1) for k in numbers}
+    decided: dict[int, list[Tensor]] = {k: [] for k in numbers}
+    for some in torch.split(features, max(1, MOST_VOTES // (most * num_classes))):
+        nearest = torch.from_numpy(index.kneighbors(some.numpy(), return_distance=False))
+        votes = one_hot(labels[nearest], num_classes)
+        for k in numbers:
+            decided[k].append(votes[:, :k].sum(1).argmax(1))
+    return {k: torch.cat(found) for k, found in decided.items()}
