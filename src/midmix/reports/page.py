@@ -159,9 +159,9 @@ def _in_short(comparison: Comparison) -> str:
     parts = [_count(len(comparison.lines), "line"), _count(seeds, "seed")]
     if comparison.classes:
         counts = comparison.runs[0].counts
-        parts.append(
-            f"{len(comparison.classes)} classes with {counts.max():,} to {counts.min():,} training rows"
-        )
+        most, least = int(counts.max()), int(counts.min())
+        rows = f"{most:,} to {least:,} training rows" if most > least else f"{most:,} training rows each"
+        parts.append(f"{len(comparison.classes)} classes with {rows}")
     if len(networks) == 1:
         parts.append(str(networks[0]))
     return " · ".join(parts)
