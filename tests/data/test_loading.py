@@ -73,6 +73,17 @@ def test_workers_stay_for_the_next_epoch_and_end_with_the_loader(pets: LazyImage
     assert {child.pid for child in multiprocessing.active_children()} == before
 
 
+def test_a_worker_that_is_killed_is_told_in_a_line(pets: LazyImages) -> None:
+    before = set(multiprocessing.active_children())
+    with Loader(pets, workers=1) as loader:
+        batches = loader.read(requests(len(pets), 1) * 20)
+        next(batches)
+        (worker,) = set(multiprocessing.active_children()) - before
+        worker.kill()
+        with pytest.raises(InputError, match=r"a process that decodes them has ended by itself.*--workers 0"):
+            list(batches)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("keys", [(), (1,)], ids=["whole", "parts"])
 def test_a_broken_image_stops_with_its_name(

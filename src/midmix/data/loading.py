@@ -118,10 +118,22 @@ class Loader:
                     worker_init_fn=_start,
                 )
             self._batches = iter(self._processes)
-        while self._batches is not None and (found := next(self._batches, None)) is not None:
+        while (found := self._next()) is not None:
             if isinstance(found, InputError):
                 raise found
             yield found
+
+    def _next(self) -> Any:
+        """What the workers have next; None after the last."""
+        try:
+            return None if self._batches is None else next(self._batches, None)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise InputError(
+                "images: a process that decodes them has ended by itself, perhaps for want of memory; run the same "
+                "again, with fewer, --workers 1, or with threads, --workers 0 (workers=)"
+            ) from error
 
     def _by_threads(self, requests: Sequence[Request]) -> Iterator[list[Tensor]]:
         waiting: deque[Future[list[Tensor]]] = deque()
