@@ -20,7 +20,7 @@ help: ## Show this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/runtime ## Compare seven methods and their controls on long-tailed digits; table and report in demo/.
-	$(BIN)/midmix compare digits --imbalance 50 --profile exp --seeds 10 --weight-decay 0.0005 --out demo
+	$(BIN)/midmix compare digits --imbalance 50 --profile exp --seeds 10 --out demo
 
 test: lint types unit ## Run every check: ruff, mypy, pytest.
 

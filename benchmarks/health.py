@@ -90,7 +90,7 @@ def planted() -> Iterator[Planted]:
             f"{method} on digits, a rate of 5 after a warm-up",
             lambda seed, method=method: (  # type: ignore[misc]
                 digits,
-                run_of(method, seed, 10, learning_rate=5.0, warmup_epochs=20, weight_decay=5e-4),
+                run_of(method, seed, 10, learning_rate=5.0, warmup_epochs=20),
             ),
         )
         yield Planted(

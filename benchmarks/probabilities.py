@@ -83,9 +83,7 @@ def bare(x: np.ndarray, y: np.ndarray, epochs: int) -> None:
     network = nn.Sequential(
         nn.Linear(x.shape[1], 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2)
     )
-    optimizer = torch.optim.SGD(
-        network.parameters(), 0.05, 0.9, nesterov=True, weight_decay=0.005, fused=True
-    )
+    optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, nesterov=True, weight_decay=5e-4, fused=True)
     for _ in range(epochs):
         for batch in torch.split(torch.randperm(len(rows)), 64):
             loss = F.cross_entropy(network(rows[batch]), labels[batch])

@@ -258,8 +258,8 @@ for images, 10 with --tune last:N or all]"
     "Of sgd. [default: 0.9]"
 
     weight_decay: float | None = None
-    "Of weights; biases and normalisation are not decayed. [default: 0.0005, 0.005 for an MLP on features, 0.01 with \
-linear and cosine, 0.0001 with --tune last:N or all of an encoder]"
+    "Of weights; biases and normalisation are not decayed. [default: 0.0005, 0.01 with linear and cosine, \
+0.0001 with --tune last:N or all of an encoder]"
 
     warmup_epochs: float | None = None
     "Epochs in which the learning rate rises. [default: 5, 1 with linear and cosine and with an encoder]"

@@ -193,14 +193,7 @@ def parts_of(augment: str) -> tuple[str, ...]:
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    # The decay was chosen on tables of its own (docs/results/tables.md); that of images makes too sure of few rows.
-    "features": {
-        "network": "mlp",
-        "epochs": 100,
-        "batch_size": 64,
-        "learning_rate": 0.05,
-        "weight_decay": 0.005,
-    },
+    "features": {"network": "mlp", "epochs": 100, "batch_size": 64, "learning_rate": 0.05},
     "images": {"network": "resnet-20", "epochs": 60, "batch_size": 128, "augment": "crop-flip"},
 }
 
