@@ -139,8 +139,9 @@ def compare(
     if signs := health_of(comparison).signs:
         console.print(terminal_health(signs), highlight=False)
     write_tables(out, baseline=baseline)
-    summary = summarise(results, baseline=baseline, tested=tested)
-    tracking.tables("comparison", {"results": text_table(summary)}, note)
+    if tracking.names:
+        summary = summarise(results, baseline=baseline, tested=tested)
+        tracking.tables("comparison", {"results": text_table(summary)}, note)
     page = write_report(out, projection=projection, baseline=baseline)
     console.print(f"Report: {page}\n", highlight=False, soft_wrap=True)
     flags = flags_of(comparison.about)
