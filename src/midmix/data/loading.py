@@ -127,8 +127,8 @@ class Loader:
         """What the workers have next; None after the last."""
         try:
             return None if self._batches is None else next(self._batches, None)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, OSError, EOFError) as error:  # the latter two where it died while handing over
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise InputError(
                 "images: a process that decodes them has ended by itself, perhaps for want of memory; run the same "

@@ -24,8 +24,7 @@ class Projection(nn.Module):
         >>> import torch
         >>> projection = Projection(16)
         >>> projection.prepare(nn.Linear(4, 3))
-        >>> projection(torch.ones(2, 4)).norm(dim=1).tolist() == [1, 1]
-        True
+        >>> torch.testing.assert_close(projection(torch.ones(2, 4)).norm(dim=1), torch.ones(2))
     """
 
     def __init__(self, dim: int) -> None:
