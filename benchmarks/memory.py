@@ -1,7 +1,7 @@
 """Memory for training a head on features that are larger than memory should hold.
 
-    python benchmarks/memory.py --folder /tmp/memory                                   # 1,000,000 rows of 768: 3 GB
-    python benchmarks/memory.py --folder /tmp/memory --rows 100000 --width 768 --classes 20
+    python benchmarks/memory.py --folder FOLDER                                   # 1,000,000 rows of 768: 3 GB
+    python benchmarks/memory.py --folder FOLDER --rows 100000 --width 768 --classes 20
 
 Writes an NPZ file of random features as `midmix embed` does, a part at a time, unless it is there already, and trains a
 linear head on it by `midmix train`, in a process of its own. Prints Markdown: the file's size, and of that process,
