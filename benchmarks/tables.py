@@ -19,7 +19,7 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -122,16 +122,22 @@ def balanced_decisions(model: Any, features: np.ndarray) -> np.ndarray:
     return decided
 
 
-def measured(name: str, wanted: set[tuple[str, int]]) -> Iterator[dict[str, Any]]:
-    """A row a line and fold of a table, of those that are wanted."""
-    frame, labels = read(name)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for fold, (train, test) in enumerate(folds.split(frame, labels)):
+def measured(
+    name: str,
+    frame: pd.DataFrame,
+    labels: np.ndarray,
+    makers: Callable[[int], Mapping[str, Callable[[], Any]]],
+    folds: int,
+    wanted: set[tuple[str, int]],
+) -> Iterator[dict[str, Any]]:
+    """A row a line and fold of a table, of those that are wanted; `makers` gives the lines of a fold."""
+    splits = StratifiedKFold(folds, shuffle=True, random_state=0)
+    for fold, (train, test) in enumerate(splits.split(frame, labels)):
         if not any(number == fold for _, number in wanted):
             continue
         preparation = TablePreparation().fit(frame.iloc[train])
         features = preparation.transform(frame)
-        for line, make in lines(fold).items():
+        for line, make in makers(fold).items():
             if (line, fold) not in wanted:
                 continue
             begun = time.process_time()
@@ -149,6 +155,22 @@ def measured(name: str, wanted: set[tuple[str, int]]) -> Iterator[dict[str, Any]
                 **found,
                 "seconds": time.process_time() - begun,
             }
+
+
+def done_in(path: Path) -> set[tuple[str, str, int]]:
+    """Table, line and fold of what a file holds already."""
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["table", "line", "fold"])
+    return set(zip(done["table"], done["line"], done["fold"], strict=True))
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds a row to a CSV file, which is made with its header where it is not there."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def report(results: pd.DataFrame) -> str:
@@ -181,17 +203,12 @@ def main() -> None:
     parser.add_argument("--lines", help="only these, separated by ;")
     chosen = parser.parse_args()
     names = list(lines(0)) if chosen.lines is None else chosen.lines.split(";")
-    done = pd.read_csv(chosen.out) if chosen.out.exists() else pd.DataFrame(columns=["table", "line", "fold"])
-    known = set(zip(done["table"], done["line"], done["fold"], strict=True))
+    known = done_in(chosen.out)
     for name in TABLES:
         wanted = {(line, fold) for line in names for fold in range(FOLDS) if (name, line, fold) not in known}
-        for row in measured(name, wanted) if wanted else ():
-            new = not chosen.out.exists()
-            with chosen.out.open("a", newline="") as file:
-                writer = csv.DictWriter(file, row)
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+        if wanted:
+            for row in measured(name, *read(name), lines, FOLDS, wanted):
+                append(chosen.out, row)
     results = pd.read_csv(chosen.out)
     print(report(results))
     print(f"{results['seconds'].sum() / 60:.1f} processor minutes")

@@ -14,12 +14,9 @@ the seed of a fit is the number of its fold. What is done is kept in the CSV fil
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,15 +27,13 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.compose import ColumnTransformer
-from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
-from midmix.data import TablePreparation
 from midmix.integrations import MidmixClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.tables import lines, report, scores
+from benchmarks.tables import append, done_in, lines, measured, report
 
 TABLES = (
     "australian", "bands", "breast", "bupa", "contraceptive", "crx", "heart", "ionosphere", "letter", "magic",
@@ -102,29 +97,6 @@ def read(folder: Path, name: str) -> tuple[pd.DataFrame, np.ndarray]:
     return frame.iloc[chosen].reset_index(drop=True), rare[chosen].astype(int)
 
 
-def measured(folder: Path, name: str, wanted: set[tuple[str, int]]) -> Iterator[dict[str, Any]]:
-    """A row a line and fold of a table, of those that are wanted."""
-    frame, labels = read(folder, name)
-    for fold, (train, test) in enumerate(
-        StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(frame, labels)
-    ):
-        features = TablePreparation().fit(frame.iloc[train]).transform(frame)
-        for line, make in makers(fold).items():
-            if (line, fold) not in wanted:
-                continue
-            begun = time.process_time()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = make().fit(features[train], labels[train])
-                found = scores(model, features[test], labels[test], float(labels[train].mean()))
-            seconds = time.process_time() - begun
-            yield (
-                {"table": name, "fold": fold, "line": line, "rows": len(labels), "rare": int(labels.sum())}
-                | found
-                | {"seconds": seconds}
-            )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--keel", type=Path, required=True, help="folder into which the package was unpacked")
@@ -133,18 +105,13 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     names = list(makers(0)) if chosen.lines is None else chosen.lines.split(";")
-    done = pd.read_csv(chosen.out) if chosen.out.exists() else pd.DataFrame(columns=["table", "line", "fold"])
-    known = set(zip(done["table"], done["line"], done["fold"], strict=True))
+    known = done_in(chosen.out)
     for line in names:
         for name in TABLES:
             wanted = {(line, fold) for fold in range(FOLDS) if (name, line, fold) not in known}
-            for row in measured(chosen.keel, name, wanted) if wanted else ():
-                new = not chosen.out.exists()
-                with chosen.out.open("a", newline="") as file:
-                    writer = csv.DictWriter(file, row)
-                    if new:
-                        writer.writeheader()
-                    writer.writerow(row)
+            if wanted:
+                for row in measured(name, *read(chosen.keel, name), makers, FOLDS, wanted):
+                    append(chosen.out, row)
     results = pd.read_csv(chosen.out)
     print(report(results))
     print(results.groupby("line")["seconds"].sum().round(1).to_string())

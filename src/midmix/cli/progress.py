@@ -19,6 +19,7 @@ from rich.text import Text
 
 from midmix.cli.console import aside, note
 from midmix.studies import Progress
+from midmix.studies.periodic import every
 from midmix.training import StepInfo
 
 MINUTE = 60.0
@@ -227,28 +228,10 @@ def progress_of_runs(out: Path, *, console: Console = aside) -> Iterator[Callabl
             with Live(get_renderable=draw, console=console, transient=True, refresh_per_second=5):
                 yield watch
         else:
-            with _every(MINUTE, say):
+            with every(MINUTE, say, name="midmix progress"):
                 yield watch
     except KeyboardInterrupt:
         raise KeyboardInterrupt(kept(out, standing.done, standing.total)) from None
-
-
-@contextmanager
-def _every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
-    """Does something every so often, in a thread, while the block lasts."""
-    over = threading.Event()
-
-    def go_on() -> None:
-        while not over.wait(seconds):
-            act()
-
-    thread = threading.Thread(target=go_on, daemon=True, name="midmix progress")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def part_done(found: pd.DataFrame, methods: Sequence[str], seeds: int, part: tuple[int, int] | None) -> bool:

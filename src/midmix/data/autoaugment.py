@@ -98,12 +98,17 @@ def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
                 continue
             name = _NAMES[number]
             rows = (operation == number).nonzero().flatten()
-            strength = strengths(name, images.shape[-2], images.shape[-1])[_LEVEL[pair[rows], place]]
-            if name in SIGNED:
-                strength = strength * sign[rows, place]
-            at = rows.to(images.device)
-            out[at] = OPERATIONS[name](out[at], strength.to(images.device))
+            levels = strengths(name, images.shape[-2], images.shape[-1])
+            operate(out, rows, name, levels[_LEVEL[pair[rows], place]], sign[rows, place])
     return out
+
+
+def operate(images: Tensor, rows: Tensor, name: str, strength: Tensor, sign: Tensor) -> None:
+    """Does an operation to these rows of `images [B, 3, H, W]`, in place: strength and sign, ±1, are a row's own."""
+    if name in SIGNED:
+        strength = strength * sign
+    at = rows.to(images.device)
+    images[at] = OPERATIONS[name](images[at], strength.to(images.device))
 
 
 def strengths(name: str, height: int, width: int, bins: int = 10) -> Tensor:

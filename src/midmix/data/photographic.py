@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from midmix.data import operations
-from midmix.data.autoaugment import OPERATIONS, SIGNED, strengths
+from midmix.data.autoaugment import operate, strengths
 from midmix.errors import InputError
 
 RANDAUGMENT = (
@@ -51,11 +51,8 @@ def randaugment(images: Tensor, generator: torch.Generator, *, times: int = 2, m
         for number in sorted(set(drawn.tolist()) - {0}):
             name = RANDAUGMENT[number]
             rows = (drawn == number).nonzero().flatten()
-            strength = strengths(name, images.shape[-2], images.shape[-1], BINS)[magnitude].expand(len(rows))
-            if name in SIGNED:
-                strength = strength * signs[rows]
-            at = rows.to(images.device)
-            out[at] = OPERATIONS[name](out[at], strength.to(images.device))
+            levels = strengths(name, images.shape[-2], images.shape[-1], BINS)
+            operate(out, rows, name, levels[magnitude].expand(len(rows)), signs[rows])
     return out
 
 

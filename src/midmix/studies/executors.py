@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import yaml
 from midmix.errors import InputError, unknown
 from midmix.registry import Registry, call, import_reference, is_reference
 from midmix.studies.interruption import interruptions_ignored
+from midmix.studies.periodic import every
 
 JOBS = "jobs"
 """Folder, in that of a comparison, of what a scheduler's jobs write: their logs stay where they fail."""
@@ -179,34 +180,15 @@ def dask(text: str, jobs: int | None, folder: Path) -> Iterator[Opened]:
                         dashboard_address=None, silence_logs=logging.CRITICAL,
                     )
                 )  # fmt: skip
-            stack.enter_context(_kept_at(jobs, cluster))
+            # Dask starts a worker anew that has died, but gives it up where it dies again while it starts, or takes too
+            # long: then it is asked for once more.
+            stack.enter_context(every(_LOOK, partial(cluster.scale, jobs), name="midmix workers"))
             client = stack.enter_context(Client(cluster, set_as_default=False))
             client.register_plugin(InterruptionsIgnored())
         # Not pure: the same job again, after its worker's death, is another job.
         executor = client.get_executor(pure=False)
         stack.callback(executor.shutdown, wait=False)
         yield Opened(executor, jobs)
-
-
-@contextmanager
-def _kept_at(workers: int, cluster: Any) -> Iterator[None]:
-    """Has a cluster open those of its workers that it has given up, while the block lasts.
-
-    Dask starts a worker anew that has died, but gives it up where it dies again while it starts, or takes too long.
-    """
-    over = threading.Event()
-
-    def keep() -> None:
-        while not over.wait(_LOOK):
-            cluster.scale(workers)
-
-    thread = threading.Thread(target=keep, daemon=True, name="midmix workers")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _options(text: str) -> dict[str, Any]:
